@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+# forerun: make run | test | lint | bench | demo | fuzz | install | deb | help
+
+VERSION := 0.1.0
+BUILD ?= build
+CC := gcc
+CLANG ?= clang
+BPFTOOL ?= $(shell command -v bpftool || echo /usr/sbin/bpftool)
+PKGS := libbpf libcurl libcjson yaml-0.1 expat libmicrohttpd zlib
+V ?= 0
+Q := $(if $(filter 1,$(V)),,@)
+
+# From the top down: a room may use those before it.
+ROOMS := base probe place signal export wire core cloud kube lab
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wformat=2 -Wno-missing-field-initializers
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lelf -lm
+CPPFLAGS := -D_GNU_SOURCE -DFORERUN_VERSION='"$(VERSION)"' -I. -Iuser -I$(BUILD)/include $(PKG_CFLAGS)
+CFLAGS ?= -O2 -g
+CFLAGS_ALL := -std=gnu11 $(WARN) -fno-omit-frame-pointer -fstack-protector-strong -D_FORTIFY_SOURCE=2 $(CFLAGS)
+LDFLAGS_ALL := -Wl,-z,relro,-z,now -pie $(LDFLAGS)
+SAN := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+
+objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(wildcard user/$(2)/*.c))
+libs = $(foreach room,$(2),$(BUILD)/$(1)/lib$(room).a)
+
+# Archives from the bottom up, so that the linker finds what a room takes from those above it.
+reverse = $(if $(1),$(call reverse,$(wordlist 2,$(words $(1)),$(1))) $(firstword $(1)))
+LIBS_OPT := $(call libs,opt,$(call reverse,$(ROOMS)))
+LIBS_SAN := $(call libs,san,$(call reverse,$(ROOMS)))
+
+.PHONY: all help deps-run deps-test run demo test unit fuzz-short fuzz integration kernels lint format bench install uninstall deb clean
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+all: $(BUILD)/forerun
+
+help:
+	@echo "make run      install what is missing, build, watch this host in observe mode"
+	@echo "make demo     the whole story in under a minute: a queue forms, capacity is on its way"
+	@echo "make test     install what is missing, run every test (root)"
+	@echo "make lint     clang-format, clang-tidy, cppcheck"
+	@echo "make bench    measure; prints a table, writes build/bench.json"
+	@echo "make fuzz     fuzz every parser for FUZZ_SECONDS (default 60) each"
+	@echo "make install  into PREFIX (default /usr/local), DESTDIR honoured;  make deb builds a Debian package"
+
+# ---- kernel programs: one object for each architecture, relocated by the running kernel's BTF ----
+
+BPF_SRCS := $(wildcard bpf/*.bpf.c)
+BPF_OBJS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.bpf.o,$(BPF_SRCS))
+BPF_ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
+BPF_CFLAGS := -target bpf -mcpu=v3 -g -O2 -Wall -Werror -D__TARGET_ARCH_$(BPF_ARCH) -I. -Ivmlinux -I$(BUILD)/include \
+	-isystem /usr/include/$(shell gcc -print-multiarch)
+
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h vmlinux/*.h)
+	@mkdir -p $(@D)
+	@echo "  BPF     $<"
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+
+$(BUILD)/forerun.bpf.o: $(BPF_OBJS)
+	$(Q)$(BPFTOOL) gen object $@ $^
+
+$(BUILD)/include/forerun.skel.h: $(BUILD)/forerun.bpf.o
+	@mkdir -p $(@D)
+	@echo "  SKEL    $@"
+	$(Q)$(BPFTOOL) gen skeleton $< name forerun > $@
+
+# ---- userspace ----
+
+$(BUILD)/opt/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -fPIE -MMD -MP -c $< -o $@
+
+$(BUILD)/san/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC(san) $<"
+	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu11 -Wall -Wextra -Wno-missing-field-initializers $(SAN) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+
+$(BUILD)/opt/user/probe/%.o $(BUILD)/san/user/probe/%.o: $(BUILD)/include/forerun.skel.h
+
+define room_rules
+$$(BUILD)/opt/lib$(1).a: $$(call objects,opt,$(1))
+	$$(Q)rm -f $$@ && ar rcs $$@ $$^
+$$(BUILD)/san/lib$(1).a: $$(call objects,san,$(1))
+	$$(Q)rm -f $$@ && ar rcs $$@ $$^
+endef
+$(foreach room,$(ROOMS),$(eval $(call room_rules,$(room))))
+
+$(BUILD)/forerun: $(call objects,opt,cmd) $(LIBS_OPT)
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(call objects,opt,cmd) -Wl,--start-group $(LIBS_OPT) -Wl,--end-group $(PKG_LIBS)
+
+# ---- tests: tests/unit/ROOM_WHAT_test.c is linked with that room and those above it ----
+
+UNIT_SRCS := $(wildcard tests/unit/*_test.c)
+UNIT_BINS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRCS))
+FUZZ_SRCS := $(wildcard tests/fuzz/*_fuzz.c)
+FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRCS))
+FUZZ_SECONDS ?= 60
+
+upto = $(if $(filter $(1),$(firstword $(2))),$(firstword $(2)),$(firstword $(2)) $(call upto,$(1),$(wordlist 2,$(words $(2)),$(2))))
+room_of = $(firstword $(subst _, ,$(notdir $(1))))
+.SECONDEXPANSION:
+$(UNIT_BINS): $(BUILD)/unit/%: $(BUILD)/san/tests/unit/%.o $$(call libs,san,$$(call reverse,$$(call upto,$$(call room_of,$$*),$$(ROOMS))))
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(SAN) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(PKG_LIBS) -lcmocka
+
+$(FUZZ_BINS): $(BUILD)/fuzz/%: $(BUILD)/san/tests/fuzz/%.o $$(call libs,san,$$(call reverse,$$(call upto,$$(call room_of,$$*),$$(ROOMS))))
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(SAN) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(PKG_LIBS)
+
+unit: $(UNIT_BINS)
+	$(Q)set -e; for t in $(UNIT_BINS); do echo "== $$t"; ASAN_OPTIONS=detect_leaks=1 $$t; done
+
+# A program of its own for tests: tests/tools/NAME.c
+TOOL_BINS := $(patsubst tests/tools/%.c,$(BUILD)/tools/%,$(wildcard tests/tools/*.c))
+$(TOOL_BINS): $(BUILD)/tools/%: $(BUILD)/opt/tests/tools/%.o $(LIBS_OPT)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(LIBS_OPT) -Wl,--end-group $(PKG_LIBS)
+tools: $(TOOL_BINS)
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The only room that knows AWS: credentials, signing, EC2, SSM, IAM, pricing, IMDS. Everything is
+ * asynchronous on the event loop; answers come through the callbacks given at the start, never from
+ * inside the call that asked.
+ */
+#ifndef FORERUN_CLOUD_CLOUD_H
+#define FORERUN_CLOUD_CLOUD_H
+
+#include "base/http.h"
+#include "core/core.h"
+
+struct cloud;
+
+struct cloud_events {
+	void *arg;
+	void (*catalog)(void *arg, const struct catalog *catalog);
+	void (*class_resolved)(void *arg, const struct class_view *view);
+	void (*fleet)(void *arg, const struct fleet_view *view);
+	void (*launched)(void *arg, const struct launch_result *result);
+	void (*terminated)(void *arg, const struct terminate_result *result);
+};
+
+struct cloud_config {
+	const char *region; /* NULL: AWS_REGION, AWS_DEFAULT_REGION, profile, IMDS */
+	const char *cluster_version; /* "1.34": the EKS-optimised image for al2023@...; NULL: plain
+					Amazon Linux */
+	const char *name; /* marks what this installation owns: tag forerun.dev/owner; default
+			     "default" */
+	uint64_t fleet_every_ns; /* DescribeInstances while something is pending / otherwise */
+	uint64_t fleet_idle_every_ns; /* defaults 1 s / 30 s */
+	uint64_t refresh_every_ns; /* classes 5 min; catalog and prices 12 h, spot prices 10 min */
+	const char *cache_path; /* directory for catalog and prices; NULL: none */
+};
+
+void cloud_config_default(struct cloud_config *config);
+
+/* documents must outlive it. Nothing is sent before cloud_start(). */
+int cloud_new(struct loop *loop, struct http_client *http, const struct cloud_config *config,
+	      const struct documents *documents, const struct cloud_events *events,
+	      struct cloud **out);
+void cloud_free(struct cloud *cloud);
+
+/* Finds region and credentials, resolves every class, keeps its launch templates, fetches catalog
+ * and prices, watches the fleet, keeps a warm connection to EC2. Failures are logged and tried
+ * again. */
+void cloud_start(struct cloud *cloud);
+
+/* One CreateFleet, on the wire before it returns when the connection is warm. */
+void cloud_launch(struct cloud *cloud, const struct launch_order *order);
+void cloud_terminate(struct cloud *cloud, const struct terminate_order *order);
+void cloud_describe_now(struct cloud *cloud); /* the fleet, ahead of its time */
+
+struct cloud_status {
+	char region[32];
+	char credentials[48]; /* the source: "environment", "shared file, profile x", "container",
+				 "web identity", "IMDSv2" */
+	bool ready; /* credentials and every class */
+	char problem[CLOUD_TEXT_SIZE];
+	uint64_t calls, errors, throttled;
+};
+void cloud_status(const struct cloud *cloud, struct cloud_status *out);
+
+/* For `run --check`: everything that can be asked without launching (region, credentials,
+ * CreateFleet as DryRun, AMI, subnets, security groups, instance profile, types that the
+ * requirements leave). Problems name file:line:column. Calls done once. */
+void cloud_check(struct cloud *cloud, struct problems *problems, void (*done)(void *arg),
+		 void *arg);
+
+/* This host on EC2: instance id, type, zone from IMDSv2; done is called with "" where there is
+ * none. */
+void cloud_whoami(struct cloud *cloud,
+		  void (*done)(void *arg, const char *instance_id, const char *instance_type,
+			       const char *zone),
+		  void *arg);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What can be bought, what was ordered, what came of it. Part of the core room's door
+ * (core/core.h); user/cloud fills it. */
+#ifndef FORERUN_CORE_CAPACITY_H
+#define FORERUN_CORE_CAPACITY_H
+
+#include "core/documents.h"
+
+#define CLOUD_NAME_SIZE 64
+#define CLOUD_TEXT_SIZE 256
+
+enum capacity_type { CAPACITY_ON_DEMAND, CAPACITY_SPOT };
+enum architecture { ARCH_AMD64, ARCH_ARM64 };
+
+struct offering {
+	char instance_type[32];
+	char zone[32];
+	enum capacity_type capacity_type;
+	enum architecture architecture;
+	uint32_t vcpus;
+	uint64_t memory_mib;
+	bool bare_metal;
+	double usd_per_hour; /* NaN: not known */
+};
+
+struct catalog {
+	const struct offering *offerings;
+	size_t count;
+	uint64_t fetched_wall_ns;
+};
+
+struct subnet {
+	char id[CLOUD_NAME_SIZE];
+	char zone[32];
+	uint32_t free_addresses;
+};
+
+/* The launch template of one architecture and capacity type of a class. Its name holds a hash of
+ * its content: what it says never changes. */
+struct launch_template {
+	enum architecture architecture;
+	enum capacity_type capacity_type;
+	char name[128];
+	char image_id[CLOUD_NAME_SIZE];
+};
+
+/* One EC2NodeClass as AWS has it now. */
+struct class_view {
+	char name[CLOUD_NAME_SIZE];
+	bool ready;
+	char problem[CLOUD_TEXT_SIZE]; /* why not */
+	const struct subnet *subnets;
+	size_t subnets_count;
+	const struct launch_template *templates;
+	size_t templates_count;
+};
+
+struct launch_override {
+	char instance_type[32];
+	char subnet_id[CLOUD_NAME_SIZE];
+	char zone[32];
+	double priority; /* < 0: not given */
+	char launch_template[128];
+	double usd_per_hour;
+};
+
+/* One CreateFleet call, complete: the same order always makes the same bytes. */
+struct launch_order {
+	char token[64]; /* ClientToken: the decision's id, ".2" and so on behind it for its later
+			   attempts */
+	char decision[48];
+	char pool[CLOUD_NAME_SIZE];
+	char policy[CLOUD_NAME_SIZE];
+	enum capacity_type capacity_type;
+	uint32_t count;
+	VEC(struct launch_override) overrides;
+	struct key_values tags; /* of instance, volume and fleet */
+};
+
+enum launch_outcome {
+	LAUNCH_DONE, /* 200: instances and failures say what came of it */
+	LAUNCH_REFUSED, /* certainly without effect */
+	LAUNCH_UNKNOWN, /* may have had its effect: ask again with the same order */
+};
+
+struct launched_instance {
+	char id[32];
+	char instance_type[32];
+	char zone[32];
+};
+struct launch_failure {
+	char instance_type[32]; /* "" when it is about the whole call */
+	char zone[32];
+	char code[CLOUD_NAME_SIZE];
+	char message[CLOUD_TEXT_SIZE];
+};
+
+struct launch_result {
+	char token[64];
+	enum launch_outcome outcome;
+	bool throttled; /* ask again later, same order */
+	bool no_capacity; /* all failures are of the kind that another pool may not have */
+	char request_id[CLOUD_NAME_SIZE];
+	char fleet_id[CLOUD_NAME_SIZE];
+	char error_code[CLOUD_NAME_SIZE]; /* of REFUSED and UNKNOWN */
+	char error_text[CLOUD_TEXT_SIZE];
+	VEC(struct launched_instance) instances;
+	VEC(struct launch_failure) failures;
+	uint64_t started_ns, sent_ns, done_ns; /* CLOCK_MONOTONIC; 0: did not happen */
+};
+
+enum instance_state {
+	INSTANCE_PENDING,
+	INSTANCE_RUNNING,
+	INSTANCE_SHUTTING_DOWN,
+	INSTANCE_TERMINATED,
+	INSTANCE_STOPPING,
+	INSTANCE_STOPPED
+};
+
+struct instance_view {
+	char id[32];
+	enum instance_state state;
+	char instance_type[32];
+	char zone[32];
+	enum capacity_type capacity_type;
+	uint64_t launched_wall_ns;
+	char decision[48], pool[CLOUD_NAME_SIZE], policy[CLOUD_NAME_SIZE],
+		token[64]; /* from its tags */
+	char private_address[48];
+};
+
+/* All instances with forerun's tags of these pools. */
+struct fleet_view {
+	const struct instance_view *instances;
+	size_t count;
+	uint64_t asked_ns; /* CLOCK_MONOTONIC when the first page was asked for: what was launched
+			      later may be missing */
+};
+
+struct terminate_order {
+	char decision[48];
+	VEC(struct launched_instance) instances;
+};
+struct terminate_result {
+	char decision[48];
+	int error; /* 0, or -EAGAIN: not known or throttled, ask again; -EINVAL: refused */
+	char request_id[CLOUD_NAME_SIZE];
+	char error_code[CLOUD_NAME_SIZE];
+	char error_text[CLOUD_TEXT_SIZE];
+	uint64_t sent_ns, done_ns;
+};
+
+/* "InsufficientInstanceCapacity" and its kin: this (type, zone, capacity type) has none now,
+ * another may. */
+bool launch_code_is_no_capacity(const char *code);
+const char *capacity_type_text(
+	enum capacity_type type); /* "on-demand", "spot": as labels and EC2 write it */
+const char *architecture_text(
+	enum architecture architecture); /* "amd64", "arm64": as Kubernetes writes it */
+const char *instance_state_text(enum instance_state state);
+
+void launch_order_free(struct launch_order *order);
+void launch_result_free(struct launch_result *result);
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Decides: fleet view -> demand -> plan -> journal -> launch or retire. Calls no clock, socket or
+ * file: moments and effects are handed in, so that the simulator runs the same code.
+ *
+ * The order of things in one decision: evaluated on a frame -> journaled and synced -> launch()
+ * called. After a restart the journal is replayed with core_replay(), and every order without a
+ * known end is asked for again, with the same token and the same parameters.
+ */
+#ifndef FORERUN_CORE_CORE_H
+#define FORERUN_CORE_CORE_H
+
+#include "core/capacity.h"
+#include "core/documents.h"
+#include "core/hpa.h"
+#include "wire/wire.h"
+
+enum core_mode { MODE_OBSERVE, MODE_ACT };
+
+struct core_limits {
+	uint32_t launches_per_minute; /* instances; default 20 */
+	double usd_per_hour; /* of all instances of forerun together; INFINITY: no limit; default
+				INFINITY */
+	uint64_t stale_ns; /* signals older than this are left out; default 3 s */
+	uint64_t lead_time_ns; /* until one was learned; default 40 s */
+	uint64_t no_capacity_ns; /* how long a pool without capacity is remembered: 3 min, as
+				    Karpenter */
+	uint64_t serving_after_ns; /* running for so long counts as serving, where nothing better is
+				      known: default 20 s */
+};
+
+struct core_config {
+	enum core_mode mode;
+	struct core_limits limits;
+	char host[WIRE_HOST_SIZE]; /* part of every decision id */
+	char instance_id[32]; /* of this host on EC2, "" elsewhere: it is a replica itself */
+};
+
+/* One replica decision: why, what, what came of it. */
+enum decision_kind { DECISION_SCALE_UP, DECISION_SCALE_DOWN, DECISION_HELD };
+
+struct decision_step { /* what happened, in order */
+	uint64_t mono_ns, wall_ns;
+	char text[CLOUD_TEXT_SIZE];
+};
+
+struct decision {
+	char id[48];
+	enum decision_kind kind;
+	enum core_mode mode; /* observe: nothing was called */
+	char policy[CLOUD_NAME_SIZE], pool[CLOUD_NAME_SIZE];
+	struct moment made;
+	uint64_t edge_ns; /* CLOCK_MONOTONIC of the edge that led to it; 0: a tick */
+	int32_t replicas_before, replicas_wanted,
+		replicas_decided; /* decided: after the limits below the policy */
+	char signals[2048]; /* one line a signal: name, labels, value, age, diagnosis */
+	char arithmetic[HPA_TEXT_SIZE];
+	char limits[1024]; /* one line for each limit that was looked at, and whether it bound */
+	VEC(struct decision_step) steps;
+	uint32_t launched, failed; /* instances so far */
+	bool closed; /* nothing more will come of it */
+};
+
+/* What the core asks the world for. None may call back into the core before it returns. */
+struct core_effects {
+	void *arg;
+	/* One JSON object without newline. With sync: on the disk when it returns 0; an error stops
+	 * all acting. */
+	int (*journal)(void *arg, const char *json, size_t length, bool sync);
+	void (*launch)(void *arg, const struct launch_order *order);
+	void (*terminate)(void *arg, const struct terminate_order *order);
+	/* Made or changed; for the table, the JSON stream and exports. */
+	void (*decided)(void *arg, const struct decision *decision);
+};
+
+struct core;
+
+void core_limits_default(struct core_limits *limits);
+/* The documents stay the caller's and must outlive the core. */
+int core_new(const struct core_config *config, const struct documents *documents,
+	     const struct core_effects *effects, struct core **out);
+void core_free(struct core *core);
+
+/* One journal line from before, in order, before core_start(). -EBADMSG with a reason when it makes
+ * no sense. */
+int core_replay(struct core *core, const char *json, size_t length, char reason[160]);
+/* After the replay: asks again for every order whose end is not known. */
+void core_start(struct core *core, struct moment now);
+
+void core_catalog(struct core *core, const struct catalog *catalog);
+void core_class(struct core *core, const struct class_view *view);
+void core_fleet(struct core *core, const struct fleet_view *view, struct moment now);
+void core_launched(struct core *core, const struct launch_result *result, struct moment now);
+void core_terminated(struct core *core, const struct terminate_result *result, struct moment now);
+
+/* New signals: evaluates every policy. */
+void core_frame(struct core *core, const struct frame *frame, struct moment now);
+/* Time passes: retries, staleness, scale-down. Returns the CLOCK_MONOTONIC time at which it wants
+ * to be called next. */
+uint64_t core_tick(struct core *core, struct moment now);
+
+/* ---- for people and exports ---- */
+
+struct policy_status {
+	const struct policy *policy;
+	struct reading readings[8]; /* of the first 8 metrics */
+	struct hpa_result result;
+	int32_t replicas, ready, pending, wanted;
+	bool observed; /* false: only the first observation so far */
+	char held[CLOUD_TEXT_SIZE]; /* what keeps it from acting now, "" when nothing */
+};
+size_t core_policies(struct core *core, const struct policy_status **out);
+
+struct core_totals {
+	uint64_t evaluations, edges, decisions, launches_called, instances_launched,
+		launches_failed, terminations;
+	uint64_t held_by_limit, held_by_diagnosis, held_stale, held_first_observation,
+		no_capacity_errors, throttles;
+	double usd_per_hour; /* of what forerun runs now */
+	uint32_t instances_pending, instances_running;
+	double lead_time_seconds; /* in use for the forecast */
+	uint64_t lead_times_learned;
+	uint64_t edge_to_sent_ns_last; /* of the last launch on an edge; 0: none yet */
+};
+void core_totals(const struct core *core, struct core_totals *out);
+
+/* The newest first; NULL past the end. Belongs to the core, valid until it is called with something
+ * new. */
+const struct decision *core_decision(const struct core *core, size_t index);
+const struct decision *core_decision_by_id(const struct core *core, const char *id);
+
+/* What `forerun explain` prints; also from a core that only replayed a journal. */
+void decision_explain(const struct decision *decision, struct text *out);
+void decision_json(const struct decision *decision, struct text *out);
+const char *decision_kind_text(enum decision_kind kind);
+
+#endif
