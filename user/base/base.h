@@ -41,7 +41,7 @@
 		taken_;                                 \
 	})
 
-#define _printf_(format, first) __attribute__((format(printf, format, first)))
+#define _printf_(text_at, first_at) __attribute__((__format__(__printf__, text_at, first_at)))
 
 void free_pointer(void *pointer_to_pointer);
 void close_descriptor(int *fd); /* leaves errno alone; -1 is nothing */
