@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs inside an emulated machine on one kernel: loads the kernel programs through the probe's
+ *door, makes real TCP traffic itself, and compares what was counted with what it did. Linked
+ *statically; prints "ok N what" or "not ok N what".
+ *
+ *	guest [--unprivileged]	--unprivileged: as uid 65534 with CAP_BPF, CAP_PERFMON and
+ *CAP_NET_ADMIN alone
+ */
+#include <arpa/inet.h>
+#include <linux/capability.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/loop.h"
+#include "probe/probe.h"
+
+#define REQUESTS 250
+#define DEADLINE_NS (20 * NS_PER_S)
+
+struct world {
+	struct probe *probe;
+	struct loop *loop;
+	unsigned checks, failed;
+	uint64_t edges;
+	uint32_t deepest_edge;
+};
+
+static void check(struct world *world, bool good, const char *what, double seen, double expected)
+{
+	world->checks++;
+	world->failed += !good;
+	printf("%s %u %s", good ? "ok" : "not ok", world->checks, what);
+	if (!good)
+		printf(" (seen %g, expected %g)", seen, expected);
+	printf("\n");
+}
+
+static void check_equal(struct world *world, const char *what, double seen, double expected)
+{
+	check(world, seen == expected, what, seen, expected);
+}
+
+static int listen_on(int family, uint16_t port, int backlog)
+{
+	struct sockaddr_in6 any6 = {.sin6_family = AF_INET6,
+				    .sin6_port = htons(port),
+				    .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	struct sockaddr_in any4 = {.sin_family = AF_INET,
+				   .sin_port = htons(port),
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int one = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (fd < 0 ||
+	    bind(fd, family == AF_INET ? (void *)&any4 : (void *)&any6,
+		 family == AF_INET ? sizeof(any4) : sizeof(any6)) ||
+	    listen(fd, backlog)) {
+		printf("Bail out! cannot listen on port %u: %s\n", port, strerror(errno));
+		exit(1);
+	}
+	return fd;
+}
+
+static int connect_to(int family, uint16_t port, bool wait)
+{
+	struct sockaddr_in6 to6 = {.sin6_family = AF_INET6,
+				   .sin6_port = htons(port),
+				   .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	struct sockaddr_in to4 = {.sin_family = AF_INET,
+				  .sin_port = htons(port),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | (wait ? 0 : SOCK_NONBLOCK), 0);
+	int r = connect(fd, family == AF_INET ? (void *)&to4 : (void *)&to6,
+			family == AF_INET ? sizeof(to4) : sizeof(to6));
+
+	if (r < 0 && (wait || errno != EINPROGRESS)) {
+		printf("Bail out! cannot connect to port %u: %s\n", port, strerror(errno));
+		exit(1);
+	}
+	return fd;
+}
+
+static const struct listener_sample *sample_port(struct world *world, uint16_t port,
+						 uint32_t not_netns)
+{
+	const struct sample *sample;
+
+	if (probe_sample(world->probe, time_mono_ns(), &sample) < 0)
+		return NULL;
+	for (size_t i = 0; i < sample->count; i++)
+		if (sample->listeners[i].port == port && sample->listeners[i].sockets &&
+		    (!not_netns || sample->listeners[i].netns != not_netns))
+			return &sample->listeners[i];
+	return NULL;
+}
+
+/* The final ACK may reach the queue after connect() has returned: looks until the field reads as
+ * expected, or too long. */
+static uint64_t wait_for(struct world *world, uint16_t port, size_t offset, size_t size,
+			 uint64_t expected)
+{
+	uint64_t until = time_mono_ns() + DEADLINE_NS;
+	uint64_t seen = UINT64_MAX;
+
+	while (seen != expected && time_mono_ns() < until) {
+		const struct listener_sample *listener = sample_port(world, port, 0);
+
+		seen = UINT64_MAX;
+		if (listener)
+			seen = size == 4 ? *(const uint32_t *)((const char *)listener + offset)
+					 : *(const uint64_t *)((const char *)listener + offset);
+		loop_round(world->loop, 5);
+	}
+	return seen;
+}
+
+#define WAIT_FOR(world, port, field, expected)                                        \
+	check_equal(world, #field " on port " #port,                                  \
+		    wait_for(world, port, offsetof(struct listener_sample, field),    \
+			     sizeof(((struct listener_sample *)0)->field), expected), \
+		    expected)
+
+static void on_edge(void *arg, const struct edge *edge)
+{
+	struct world *world = arg;
+
+	world->edges++;
+	world->deepest_edge = MAX(world->deepest_edge, edge->depth);
+}
+
+/* The queue, step by step, up to its overflow. */
+static void queue_fills(struct world *world, int family, uint16_t port)
+{
+	int client[8];
+
+	for (unsigned i = 0; i < 4; i++) {
+		client[i] = connect_to(family, port, true);
+		uint64_t depth = wait_for(world, port,
+					  offsetof(struct listener_sample, queue_depth), 4, i + 1);
+		check_equal(world, "depth grows by one with each connection", depth, i + 1);
+	}
+	const struct listener_sample *listener = sample_port(world, port, 0);
+
+	check_equal(world, "limit is the backlog", listener ? listener->queue_limit : 0, 3);
+	check_equal(world, "owner's cgroup is known", listener ? listener->cgroup_id != 0 : 0, 1);
+	client[4] = connect_to(family, port, false);
+	uint64_t until = time_mono_ns() + DEADLINE_NS;
+	uint64_t overflows = 0;
+
+	while (!overflows && time_mono_ns() < until) {
+		listener = sample_port(world, port, 0);
+		overflows = listener ? listener->overflows : 0;
+		loop_round(world->loop, 5);
+	}
+	check(world, overflows > 0, "overflow is counted", overflows, 1);
+	check(world, world->edges > 0, "an edge arrived", world->edges, 1);
+	check(world, world->deepest_edge >= 3, "the edge says how deep", world->deepest_edge, 3);
+	for (unsigned i = 0; i < 5; i++)
+		close(client[i]);
+}
+
+static void exchange(int client, int server, unsigned times)
+{
+	static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+	static const char response[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+	char buffer[256];
+
+	for (unsigned i = 0; i < times; i++) {
+		if (write(client, request, sizeof(request) - 1) < 0 ||
+		    read(server, buffer, sizeof(buffer)) <= 0 ||
+		    write(server, response, sizeof(response) - 1) < 0 ||
+		    read(client, buffer, sizeof(buffer)) <= 0) {
+			printf("Bail out! the traffic itself failed: %s\n", strerror(errno));
+			exit(1);
+		}
+	}
+}
+
+static int accept_one(int listener)
+{
+	struct sockaddr_storage from;
+	socklen_t length = sizeof(from);
+
+	return accept4(listener, (struct sockaddr *)&from, &length, SOCK_CLOEXEC);
+}
+
+static void requests_are_counted(struct world *world, int family, uint16_t port, int listener)
+{
+	int client = connect_to(family, port, true);
+	int server = accept_one(listener);
+
+	exchange(client, server, REQUESTS);
+	check_equal(world, "requests counted",
+		    wait_for(world, port, offsetof(struct listener_sample, requests), 8, REQUESTS),
+		    REQUESTS);
+	check_equal(world, "responses counted",
+		    wait_for(world, port, offsetof(struct listener_sample, responses), 8, REQUESTS),
+		    REQUESTS);
+	check_equal(world, "nothing in flight",
+		    wait_for(world, port, offsetof(struct listener_sample, in_flight), 4, 0), 0);
+	close(client);
+	close(server);
+	check_equal(world, "closed connections are gone",
+		    wait_for(world, port, offsetof(struct listener_sample, open_connections), 4, 0),
+		    0);
+}
+
+static int unprivileged(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	static const int keep[] = {CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN};
+	struct __user_cap_data_struct data[2] = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keep); i++)
+		data[keep[i] / 32].permitted |= 1U << (keep[i] % 32);
+	if (prctl(PR_SET_KEEPCAPS, 1) || setgid(65534) || setuid(65534))
+		return -errno;
+	for (size_t i = 0; i < 2; i++)
+		data[i].effective = data[i].inheritable = data[i].permitted;
+	if (syscall(SYS_capset, &header, data))
+		return -errno;
+	return 0;
+}
+
+/* A listener in another network namespace, in a child that lives until its pipe is closed. */
+static pid_t other_namespace(uint16_t port, int *keep)
+{
+	int ready[2], alive[2];
+	char byte;
+
+	if (pipe(ready) || pipe(alive))
+		exit(1);
+	pid_t child = fork();
+
+	if (child == 0) {
+		close(alive[1]);
+		if (unshare(CLONE_NEWNET) || system("ip link set lo up") != 0)
+			exit(1);
+		listen_on(AF_INET, port, 16);
+		if (write(ready[1], "", 1) != 1 || read(alive[0], &byte, 1) != 0)
+			exit(1);
+		exit(0);
+	}
+	close(alive[0]);
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) != 1)
+		printf("Bail out! no listener in another network namespace\n");
+	*keep = alive[1];
+	return child;
+}
+
+static void other_namespace_is_seen(struct world *world)
+{
+	const struct listener_sample *mine = sample_port(world, 7001, 0);
+	uint32_t netns = mine ? mine->netns : 0;
+	uint64_t until = time_mono_ns() + DEADLINE_NS;
+	const struct listener_sample *other = NULL;
+
+	while (!other && time_mono_ns() < until) {
+		other = sample_port(world, 7009, netns);
+		loop_round(world->loop, 5);
+	}
+	check(world, other != NULL, "a listener of another network namespace is seen",
+	      other != NULL, 1);
+}
+
+int main(int argc, char **argv)
+{
+	struct world world = {0};
+	struct probe_config config;
+	int keep = -1;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	log_set_level(LOG_LEVEL_INFO);
+	int older4 = listen_on(AF_INET, 7001, 3);
+	int older_client = connect_to(AF_INET, 7001, true);
+	int older_server = accept_one(older4);
+	pid_t other = other_namespace(7009, &keep);
+
+	if (argc > 1 && str_equal(argv[1], "--unprivileged")) {
+		int r = unprivileged();
+
+		check_equal(&world, "root was given up", r, 0);
+	}
+	probe_config_default(&config);
+	config.edge_depth = 3;
+	int r = probe_new(&config, &world.probe);
+
+	check_equal(&world, "the programs load and attach", r, 0);
+	if (r < 0 || loop_new(&world.loop) < 0 ||
+	    probe_watch_edges(world.probe, world.loop, on_edge, &world) < 0)
+		goto out;
+
+	int server4 = listen_on(AF_INET, 7002, 3);
+	int server6 = listen_on(AF_INET6, 7003, 3);
+	int busy4 = listen_on(AF_INET, 7004, 128);
+	int busy6 = listen_on(AF_INET6, 7005, 128);
+
+	WAIT_FOR(&world, 7001, open_connections, 1);
+	exchange(older_client, older_server, REQUESTS);
+	WAIT_FOR(&world, 7001, requests, REQUESTS);
+	close(older_client);
+	close(older_server);
+	queue_fills(&world, AF_INET, 7001);
+	queue_fills(&world, AF_INET, 7002);
+	queue_fills(&world, AF_INET6, 7003);
+	requests_are_counted(&world, AF_INET, 7004, busy4);
+	requests_are_counted(&world, AF_INET6, 7005, busy6);
+	other_namespace_is_seen(&world);
+	close(server4);
+	close(server6);
+out:
+	probe_free(world.probe);
+	loop_free(world.loop);
+	close(keep);
+	waitpid(other, NULL, 0);
+	printf("1..%u\n", world.checks);
+	return world.failed || world.checks < 30;
+}
