@@ -30,7 +30,7 @@ reverse = $(if $(1),$(call reverse,$(wordlist 2,$(words $(1)),$(1))) $(firstword
 LIBS_OPT := $(call libs,opt,$(call reverse,$(ROOMS)))
 LIBS_SAN := $(call libs,san,$(call reverse,$(ROOMS)))
 
-.PHONY: all help deps-run deps-test run demo test unit fuzz-short fuzz integration kernels lint format bench install uninstall deb clean
+.PHONY: all help deps-run deps-test run demo test unit pytest tools fuzz-short fuzz fuzz-run lint lint-run format bench install uninstall deb clean
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -120,6 +120,58 @@ $(TOOL_BINS): $(BUILD)/tools/%: $(BUILD)/opt/tests/tools/%.o $(LIBS_OPT)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(LIBS_OPT) -Wl,--end-group $(PKG_LIBS)
 tools: $(TOOL_BINS)
+
+PYTEST = $(BUILD)/venv/bin/python -m pytest -q -p no:cacheprovider
+FUZZ_SHORT_SECONDS ?= 5
+
+deps-run:
+	$(Q)scripts/install-deps.sh run
+deps-test:
+	$(Q)scripts/install-deps.sh test
+	$(Q)BUILD=$(BUILD) scripts/venv.sh
+
+# What was just installed must be found: the rest is read by a make of its own.
+run: deps-run
+	$(Q)$(MAKE) --no-print-directory -s all
+	$(Q)$(BUILD)/forerun run --config deploy/examples/standalone --state-dir $(BUILD)/state
+
+demo: deps-test
+	$(Q)$(MAKE) --no-print-directory -s all
+	$(Q)BUILD=$(BUILD) scripts/demo.sh
+
+test: deps-test
+	$(Q)$(MAKE) --no-print-directory all tools unit fuzz-short pytest
+
+pytest: all tools
+	$(Q)BUILD=$(BUILD) $(PYTEST) tests
+
+fuzz-short: $(FUZZ_BINS)
+	$(Q)$(MAKE) --no-print-directory fuzz-run FUZZ_SECONDS=$(FUZZ_SHORT_SECONDS)
+fuzz: deps-test
+	$(Q)$(MAKE) --no-print-directory $(FUZZ_BINS) fuzz-run
+
+# Seeds are in tests/fuzz/NAME/; what the fuzzer finds on its way stays in the build directory.
+fuzz-run:
+	$(Q)set -e; for t in $(FUZZ_BINS); do \
+		name=$$(basename $$t); mkdir -p $(BUILD)/corpus/$$name tests/fuzz/$$name; \
+		echo "== $$t, $(FUZZ_SECONDS) s"; \
+		$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=65536 -verbosity=0 -print_final_stats=0 \
+			-artifact_prefix=$(BUILD)/ $(BUILD)/corpus/$$name tests/fuzz/$$name; \
+	done; rmdir --ignore-fail-on-non-empty tests/fuzz/*/
+
+bench: deps-test
+	$(Q)$(MAKE) --no-print-directory -s all tools
+	$(Q)BUILD=$(BUILD) $(BUILD)/venv/bin/python tests/bench/bench.py
+
+# ---- lint ----
+
+lint: deps-test
+	$(Q)$(MAKE) --no-print-directory lint-run
+lint-run: $(BUILD)/include/forerun.skel.h
+	$(Q)BUILD=$(BUILD) scripts/lint.sh
+
+format:
+	clang-format -i $$(git ls-files 'bpf/*.[ch]' 'vmlinux/*.h' 'user/*/*.[ch]' 'tests/*/*.[ch]')
 
 clean:
 	rm -rf $(BUILD)
