@@ -73,6 +73,10 @@ static inline bool str_equal(const char *a, const char *b)
 	return a && b && strcmp(a, b) == 0;
 }
 
+/* The bytes of the well-formed UTF-8 character (RFC 3629) that the text starts with, 0 if there is
+ * none. */
+size_t utf8_length(const char *text, size_t length);
+
 /* A whole decimal number, nothing around it. -EINVAL when it is none, -ERANGE when it does not fit.
  */
 int parse_u64(const char *text, uint64_t *value);

@@ -81,8 +81,9 @@ struct http_reply {
 typedef void (*http_handler_fn)(void *arg, const struct http_query *query,
 				struct http_reply *reply);
 
-/* address: "127.0.0.1:9910", "[::1]:9910", ":9910" (all addresses). Only GET and HEAD are taken;
- * others get 405. -EADDRINUSE and the like come back as they are; the caller says it. */
+/* address: "127.0.0.1:9910", "[::1]:9910", "localhost:9910", ":9910" (all addresses); -EINVAL when
+ * it is none of these. Only GET and HEAD are taken; others get 405. -EADDRINUSE and the like come
+ * back as they are; the caller says it. */
 int http_server_new(struct loop *loop, const char *address, http_handler_fn handler, void *arg,
 		    struct http_server **out);
 void http_server_free(struct http_server *server);

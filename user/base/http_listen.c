@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The listening socket of an address as users write it. */
+#include <netinet/in.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/http_private.h"
+
+#define BACKLOG 128
+
+/* "HOST:PORT", "[HOST]:PORT" or ":PORT"; host "" stands for all addresses. */
+static int split_address(const char *address, char host[64], uint16_t *port)
+{
+	const char *colon = strrchr(address, ':'), *from = address;
+	uint64_t number;
+	size_t length;
+
+	if (!colon || parse_u64(colon + 1, &number) < 0 || number > UINT16_MAX)
+		return -EINVAL;
+	length = (size_t)(colon - address);
+	if (length >= 2 && address[0] == '[' && colon[-1] == ']') {
+		from++;
+		length -= 2;
+	} else if (memchr(address, ':', length)) {
+		return -EINVAL; /* an IPv6 address without its brackets */
+	}
+	if (length >= 64)
+		return -EINVAL;
+	memcpy(host, from, length);
+	host[length] = '\0';
+	*port = (uint16_t)number;
+	return 0;
+}
+
+static int listen_on(const struct sockaddr *address, socklen_t length)
+{
+	_cleanup_close_ int fd = -1;
+	int on = 1, off = 0, kept;
+
+	fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (address->sa_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	if (bind(fd, address, length) < 0 || listen(fd, BACKLOG) < 0)
+		return -errno;
+	kept = fd;
+	fd = -1;
+	return kept;
+}
+
+/* Both families on one socket; where there is no IPv6, IPv4 alone. */
+static int listen_on_all(uint16_t port)
+{
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int fd = listen_on((struct sockaddr *)&six, sizeof(six));
+
+	if (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL)
+		fd = listen_on((struct sockaddr *)&four, sizeof(four));
+	return fd;
+}
+
+static int listen_on_host(const char *host, uint16_t port)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
+	struct addrinfo *found = NULL;
+	char service[8];
+	int fd;
+
+	if (str_equal(host, "localhost"))
+		host = "127.0.0.1";
+	snprintf(service, sizeof(service), "%u", port);
+	if (getaddrinfo(host, service, &hints, &found) != 0)
+		return -EINVAL;
+	fd = listen_on(found->ai_addr, found->ai_addrlen);
+	freeaddrinfo(found);
+	return fd;
+}
+
+static uint16_t port_of(int fd)
+{
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+
+	if (getsockname(fd, (struct sockaddr *)&address, &length) < 0)
+		return 0;
+	return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+						   : ((struct sockaddr_in *)&address)->sin_port);
+}
+
+int http_listen(const char *address, uint16_t *port)
+{
+	char host[64];
+	int fd, r;
+
+	r = split_address(address, host, port);
+	if (r < 0)
+		return r;
+	fd = *host ? listen_on_host(host, *port) : listen_on_all(*port);
+	if (fd >= 0)
+		*port = port_of(fd);
+	return fd;
+}
