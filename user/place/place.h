@@ -26,6 +26,9 @@ struct owner {
 /* What the owner's cgroup has used so far, and the whole host. Counters; known tells which fields
  * are filled. */
 struct usage {
+	uint64_t time_ns; /* when the CPU figures were read, 0: never; the same figures may be given
+			     again */
+	uint64_t psi_time_ns; /* when PSI was read, which is done less often */
 	bool cpu_known, throttle_known, cpu_limit_known, psi_known;
 	uint64_t cpu_ns;
 	uint64_t throttled_ns, throttled_periods, periods;
