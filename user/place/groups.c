@@ -90,11 +90,11 @@ void groups_free(struct groups *groups)
 static void resolve(struct groups *groups, struct group *group, const char *path)
 {
 	size_t owner_length = owner_parse(path, &group->owner);
+	size_t skipped = MIN(strspn(path, "/"), owner_length);
 
 	group->owner.cgroup_id = group->id;
 	group->path = strdup(path);
-	group->usage_path =
-		strndup(relative(path), owner_length - (size_t)(relative(path) != path));
+	group->usage_path = strndup(relative(path), owner_length - skipped);
 	if (!group->path || !group->usage_path) {
 		free(TAKE(group->path));
 		free(TAKE(group->usage_path));
@@ -129,6 +129,9 @@ static bool resolve_by_process(struct groups *groups, struct group *group, uint3
 	if (!end || *line != '/' || end - line > PATH_LENGTH_MAX)
 		return false;
 	*end = '\0';
+	/* Outside of the reader's cgroup namespace. */
+	if (strstr(line, "/.."))
+		return false;
 	if (!is_group_at(groups, group->id, line))
 		return false;
 	resolve(groups, group, line);
