@@ -71,23 +71,44 @@ struct scaling_rules {
 	double tolerance; /* 0.1 unless given */
 };
 
-/* One HorizontalPodAutoscaler. A replica is an instance of its pool. */
+/* One HorizontalPodAutoscaler. A replica is an instance of its pool. minReplicas 0 is accepted with
+ * an External metric, as upstream does with its feature gate HPAScaleToZero. */
 struct policy {
 	struct origin origin;
 	char *name;
 	char *pool; /* spec.scaleTargetRef.name */
+	unsigned pool_line, pool_column; /* where it says so */
 	int32_t min_replicas, max_replicas;
 	VEC(struct policy_metric) metrics;
+	bool behavior; /* spec.behavior is there; without it upstream limits and stabilises
+			  differently, and up and down hold the defaults */
 	struct scaling_rules up, down;
 };
+
+/* The label keys that a NodePool's requirements may name. */
+#define LABEL_INSTANCE_TYPE "node.kubernetes.io/instance-type"
+#define LABEL_ARCH "kubernetes.io/arch"
+#define LABEL_OS "kubernetes.io/os"
+#define LABEL_ZONE "topology.kubernetes.io/zone"
+#define LABEL_CAPACITY_TYPE "karpenter.sh/capacity-type"
+#define LABEL_INSTANCE_CATEGORY "karpenter.k8s.aws/instance-category" /* "c" of c7g.2xlarge */
+#define LABEL_INSTANCE_FAMILY "karpenter.k8s.aws/instance-family" /* "c7g" */
+#define LABEL_INSTANCE_GENERATION "karpenter.k8s.aws/instance-generation" /* "7" */
+#define LABEL_INSTANCE_SIZE "karpenter.k8s.aws/instance-size" /* "2xlarge" */
+#define LABEL_INSTANCE_CPU "karpenter.k8s.aws/instance-cpu" /* vCPUs */
+#define LABEL_INSTANCE_MEMORY "karpenter.k8s.aws/instance-memory" /* MiB */
+/* All of them; NULL past the end. */
+const char *documents_requirement_key(size_t index);
 
 /* NodePool. */
 struct pool {
 	struct origin origin;
 	char *name;
 	char *node_class;
-	int32_t weight;
-	struct label_terms requirements; /* of spec.template.spec.requirements */
+	unsigned node_class_line, node_class_column;
+	int32_t weight; /* 0: none given */
+	struct label_terms requirements; /* of spec.template.spec.requirements, and of labels with
+					    such a key */
 	struct key_values labels; /* of spec.template.metadata.labels */
 	bool cpu_limited, memory_limited;
 	double limit_cpus, limit_memory_bytes;

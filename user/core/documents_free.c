@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/documents_read.h"
+
+void label_terms_free(struct label_terms *terms)
+{
+	vec_for_each (term, &terms->list) {
+		for (size_t i = 0; i < term->count; i++)
+			free(term->values[i]);
+		free(term->values);
+		free(term->key);
+	}
+	vec_free(&terms->list);
+}
+
+void key_values_free(struct key_values *values)
+{
+	vec_for_each (it, &values->list) {
+		free(it->key);
+		free(it->value);
+	}
+	vec_free(&values->list);
+}
+
+static void selector_terms_free(struct selector_terms *terms)
+{
+	vec_for_each (term, &terms->list) {
+		free(term->id);
+		free(term->name);
+		key_values_free(&term->tags);
+	}
+	vec_free(&terms->list);
+}
+
+void policy_free(struct policy *policy)
+{
+	vec_for_each (metric, &policy->metrics) {
+		label_terms_free(&metric->selector);
+		free(metric->container);
+	}
+	vec_free(&policy->metrics);
+	vec_free(&policy->up.policies);
+	vec_free(&policy->down.policies);
+	free(policy->origin.file);
+	free(policy->name);
+	free(policy->pool);
+}
+
+void pool_free(struct pool *pool)
+{
+	label_terms_free(&pool->requirements);
+	key_values_free(&pool->labels);
+	free(pool->origin.file);
+	free(pool->name);
+	free(pool->node_class);
+}
+
+static void block_device_free(struct block_device *device)
+{
+	free(device->device_name);
+	free(device->kms_key_id);
+	free(device->snapshot_id);
+	free(device->volume_type);
+}
+
+void node_class_free(struct node_class *node_class)
+{
+	vec_for_each (id, &node_class->ami_ids)
+		free(*id);
+	vec_free(&node_class->ami_ids);
+	vec_for_each (device, &node_class->block_devices)
+		block_device_free(device);
+	vec_free(&node_class->block_devices);
+	selector_terms_free(&node_class->subnets);
+	selector_terms_free(&node_class->security_groups);
+	key_values_free(&node_class->tags);
+	free(node_class->metadata.http_endpoint);
+	free(node_class->metadata.http_protocol_ipv6);
+	free(node_class->metadata.http_tokens);
+	free(node_class->origin.file);
+	free(node_class->name);
+	free(node_class->ami_alias);
+	free(node_class->role);
+	free(node_class->instance_profile);
+	free(node_class->user_data);
+}
+
+void documents_free(struct documents *documents)
+{
+	vec_for_each (policy, &documents->policies)
+		policy_free(policy);
+	vec_for_each (pool, &documents->pools)
+		pool_free(pool);
+	vec_for_each (node_class, &documents->classes)
+		node_class_free(node_class);
+	vec_free(&documents->policies);
+	vec_free(&documents->pools);
+	vec_free(&documents->classes);
+}

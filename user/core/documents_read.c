@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/documents_read.h"
+
+#include <ctype.h>
+#include <strings.h>
+
+#define NEAREST_LENGTH_MAX 96
+
+/* ---- where it is ---- */
+
+struct cursor cursor_field(const struct cursor *above, const char *name)
+{
+	return (struct cursor){.above = above,
+			       .node = yaml_get(above->node, name),
+			       .name = name,
+			       .problems = above->problems};
+}
+
+struct cursor cursor_item(const struct cursor *above, size_t index)
+{
+	return (struct cursor){.above = above,
+			       .node = above->node->children[index],
+			       .index = index,
+			       .problems = above->problems};
+}
+
+bool cursor_present(const struct cursor *cursor)
+{
+	return cursor->node && cursor->node->kind != YAML_NULL;
+}
+
+static void path_add(const struct cursor *cursor, struct text *out)
+{
+	if (!cursor->above)
+		return;
+	path_add(cursor->above, out);
+	if (!cursor->name) {
+		text_printf(out, "[%zu]", cursor->index);
+		return;
+	}
+	if (out->length)
+		text_add_char(out, '.');
+	text_add(out, cursor->name);
+}
+
+char *cursor_path(const struct cursor *cursor)
+{
+	_cleanup_text_ struct text path = {0};
+
+	path_add(cursor, &path);
+	if (!path.length)
+		text_add(&path, "the document");
+	return text_take(&path);
+}
+
+/* ---- what is wrong with it ---- */
+
+static bool one_of(const char *text, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(text, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* YAML 1.1 as the API server's decoder has it: yes and on are booleans too. */
+static const char *const TRUE_WORDS[] = {"true", "True", "TRUE", "yes", "Yes", "YES",
+					 "on",	 "On",	 "ON",	 "y",	"Y"};
+static const char *const FALSE_WORDS[] = {"false", "False", "FALSE", "no", "No", "NO",
+					  "off",   "Off",   "OFF",   "n",  "N"};
+
+static bool is_bool(const char *text)
+{
+	return one_of(text, TRUE_WORDS, ARRAY_SIZE(TRUE_WORDS)) ||
+	       one_of(text, FALSE_WORDS, ARRAY_SIZE(FALSE_WORDS));
+}
+
+static bool is_whole_number(const char *text)
+{
+	if (*text == '-' || *text == '+')
+		text++;
+	if (text[0] == '0' && text[1]) /* YAML 1.1 reads it as octal */
+		return false;
+	return *text && text[strspn(text, "0123456789")] == '\0';
+}
+
+static bool is_number(const char *text)
+{
+	const char *at = text + (*text == '-' || *text == '+');
+	char *end = NULL;
+
+	if (strcasecmp(at, ".inf") == 0 || strcasecmp(at, ".nan") == 0)
+		return true;
+	if (at[0] == '0' && (at[1] == 'o' || at[1] == 'b'))
+		return at[2] && at[2 + strspn(at + 2, "01234567_")] == '\0';
+	if (!isdigit((unsigned char)at[0]) && at[0] != '.')
+		return false;
+	strtod(at, &end);
+	return end != at && *end == '\0';
+}
+
+/* The text shortened for a message, control characters made visible. */
+static void quote(const char *text, struct text *out)
+{
+	size_t left = 60;
+
+	text_add_char(out, '"');
+	for (; *text && left; text++, left--) {
+		if (iscntrl((unsigned char)*text))
+			text_printf(out, "\\x%02x", (unsigned char)*text);
+		else
+			text_add_char(out, *text);
+	}
+	text_add(out, *text ? "...\"" : "\"");
+}
+
+char *found_text(const struct yaml_node *node)
+{
+	_cleanup_text_ struct text out = {0};
+
+	if (!node || node->kind == YAML_NULL) {
+		text_add(&out, "nothing");
+	} else if (node->kind != YAML_SCALAR) {
+		text_add(&out, yaml_kind_text(node));
+	} else {
+		if (node->quoted)
+			text_add(&out, "the string ");
+		else if (is_bool(node->scalar))
+			text_add(&out, "the boolean ");
+		else if (is_number(node->scalar))
+			text_add(&out, "the number ");
+		if (out.length && !node->quoted)
+			text_add(&out, node->scalar);
+		else
+			quote(node->scalar, &out);
+	}
+	return text_take(&out);
+}
+
+void expected(const struct cursor *cursor, const char *format, ...)
+{
+	_cleanup_free_ char *path = cursor_path(cursor), *found = found_text(cursor->node);
+	_cleanup_free_ char *text = NULL;
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (vasprintf(&text, format, arguments) < 0)
+		text = NULL;
+	va_end(arguments);
+	problem_at(cursor->problems, cursor->node, "%s: found %s, expected %s", path, found,
+		   text ? text : "");
+}
+
+void refuse(const struct cursor *cursor, const char *format, ...)
+{
+	_cleanup_free_ char *path = cursor_path(cursor), *text = NULL;
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (vasprintf(&text, format, arguments) < 0)
+		text = NULL;
+	va_end(arguments);
+	problem_at(cursor->problems, cursor->node, "%s: %s", path, text ? text : "");
+}
+
+void refuse_later(const struct cursor *cursor)
+{
+	_cleanup_free_ char *path = cursor_path(cursor);
+
+	problem_at_key(cursor->problems, cursor->node, "not supported yet: %s", path);
+}
+
+static size_t edit_distance(const char *a, const char *b)
+{
+	size_t row[NEAREST_LENGTH_MAX + 1];
+	size_t width = strlen(b);
+
+	for (size_t j = 0; j <= width; j++)
+		row[j] = j;
+	for (size_t i = 1; a[i - 1]; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= width; j++) {
+			bool same = tolower((unsigned char)a[i - 1]) ==
+				    tolower((unsigned char)b[j - 1]);
+			size_t best = MIN(diagonal + !same, MIN(row[j], row[j - 1]) + 1);
+
+			diagonal = row[j];
+			row[j] = best;
+		}
+	}
+	return row[width];
+}
+
+const char *nearest(const char *text, const char *const *names, size_t count)
+{
+	size_t length = strlen(text), best = MAX((size_t)1, length / 3) + 1;
+	const char *found = NULL;
+
+	if (length < 2 || length > NEAREST_LENGTH_MAX)
+		return NULL;
+	for (size_t i = 0; i < count; i++) {
+		size_t distance;
+
+		if (strlen(names[i]) > NEAREST_LENGTH_MAX)
+			continue;
+		distance = edit_distance(text, names[i]);
+		if (distance < best) {
+			best = distance;
+			found = names[i];
+		}
+	}
+	return found;
+}
+
+char *names_text(const char *const *names, size_t count)
+{
+	_cleanup_text_ struct text out = {0};
+
+	for (size_t i = 0; i < count; i++) {
+		if (i)
+			text_add(&out, i + 1 == count ? " or " : ", ");
+		text_add(&out, names[i]);
+	}
+	return text_take(&out);
+}
+
+/* ---- mappings and lists ---- */
+
+static void unknown_field(const struct cursor *field, const struct field *fields, size_t count)
+{
+	_cleanup_free_ char *path = cursor_path(field), *all = NULL;
+	_cleanup_free_ const char **names = calloc(count + 1, sizeof(*names));
+	const char *near;
+
+	for (size_t i = 0; i < count; i++)
+		names[i] = fields[i].name;
+	near = nearest(field->name, names, count);
+	all = names_text(names, count);
+	if (near)
+		problem_at_key(field->problems, field->node, "unknown field %s; did you mean %s?",
+			       path, near);
+	else
+		problem_at_key(field->problems, field->node, "unknown field %s, expected %s", path,
+			       all);
+}
+
+static const struct field *find_field(const struct field *fields, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(fields[i].name, name) == 0)
+			return &fields[i];
+	return NULL;
+}
+
+bool read_mapping(const struct cursor *cursor, const struct field *fields, size_t count)
+{
+	if (!cursor_present(cursor))
+		return false;
+	if (cursor->node->kind != YAML_MAPPING) {
+		expected(cursor, "a mapping");
+		return false;
+	}
+	yaml_for_each (child, cursor->node) {
+		struct cursor at = {.above = cursor,
+				    .node = child,
+				    .name = child->key,
+				    .problems = cursor->problems};
+		const struct field *field = find_field(fields, count, child->key);
+
+		if (!field)
+			unknown_field(&at, fields, count);
+		else if (field->rule == FIELD_LATER && child->kind != YAML_NULL)
+			refuse_later(&at);
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct cursor at = cursor_field(cursor, fields[i].name);
+		_cleanup_free_ char *path = NULL;
+
+		if (fields[i].rule != FIELD_REQUIRED || cursor_present(&at))
+			continue;
+		path = cursor_path(&at);
+		problem_at(cursor->problems, at.node ? at.node : cursor->node,
+			   "missing field %s, expected %s", path, fields[i].expected);
+	}
+	return true;
+}
+
+bool read_list(const struct cursor *cursor, size_t most)
+{
+	if (!cursor_present(cursor))
+		return false;
+	if (cursor->node->kind != YAML_SEQUENCE) {
+		expected(cursor, "a list");
+		return false;
+	}
+	if (cursor->node->count > most) {
+		refuse(cursor, "found %zu items, expected at most %zu", cursor->node->count, most);
+		return false;
+	}
+	return true;
+}
+
+/* ---- scalars ---- */
+
+bool read_string_or_empty(const struct cursor *cursor, char **out)
+{
+	const struct yaml_node *node = cursor->node;
+
+	if (!cursor_present(cursor))
+		return false;
+	if (node->kind != YAML_SCALAR) {
+		expected(cursor, "a string");
+		return false;
+	}
+	if (!node->quoted && (is_bool(node->scalar) || is_number(node->scalar))) {
+		expected(cursor, "a string: write \"%s\" in quotes", node->scalar);
+		return false;
+	}
+	free(*out);
+	*out = strdup(node->scalar);
+	return *out != NULL;
+}
+
+bool read_string(const struct cursor *cursor, char **out)
+{
+	if (!read_string_or_empty(cursor, out))
+		return false;
+	if (**out)
+		return true;
+	expected(cursor, "a string that is not empty");
+	return false;
+}
+
+static char *range_text(int64_t low, int64_t high)
+{
+	if (high >= INT32_MAX)
+		return str_printf("a whole number from %lld", (long long)low);
+	return str_printf("a whole number from %lld to %lld", (long long)low, (long long)high);
+}
+
+bool read_integer(const struct cursor *cursor, int64_t low, int64_t high, int64_t *out)
+{
+	const struct yaml_node *node = cursor->node;
+	_cleanup_free_ char *range = range_text(low, high);
+	long long value;
+
+	if (!cursor_present(cursor))
+		return false;
+	if (node->kind != YAML_SCALAR) {
+		expected(cursor, "%s", range);
+		return false;
+	}
+	if (node->quoted && is_whole_number(node->scalar)) {
+		expected(cursor, "%s without quotes", range);
+		return false;
+	}
+	errno = 0;
+	value = node->quoted || !is_whole_number(node->scalar) ? 0
+							       : strtoll(node->scalar, NULL, 10);
+	if (node->quoted || !is_whole_number(node->scalar) || errno || value < low ||
+	    value > high) {
+		expected(cursor, "%s", range);
+		return false;
+	}
+	*out = value;
+	return true;
+}
+
+bool read_bool(const struct cursor *cursor, bool *out)
+{
+	const struct yaml_node *node = cursor->node;
+
+	if (!cursor_present(cursor))
+		return false;
+	if (node->kind != YAML_SCALAR || node->quoted || !is_bool(node->scalar)) {
+		expected(cursor, "true or false");
+		return false;
+	}
+	*out = one_of(node->scalar, TRUE_WORDS, ARRAY_SIZE(TRUE_WORDS));
+	return true;
+}
+
+bool read_quantity(const struct cursor *cursor, double *out)
+{
+	if (!cursor_present(cursor))
+		return false;
+	if (cursor->node->kind != YAML_SCALAR || quantity_parse(cursor->node->scalar, out) < 0) {
+		expected(cursor, "a quantity such as 10, 500m or 16Gi");
+		return false;
+	}
+	return true;
+}
+
+bool read_enum(const struct cursor *cursor, const char *const *names, size_t count, size_t *out)
+{
+	_cleanup_free_ char *text = NULL, *all = names_text(names, count);
+	const char *near;
+
+	if (!read_string(cursor, &text))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(text, names[i]) == 0) {
+			*out = i;
+			return true;
+		}
+	}
+	near = count > 2 ? nearest(text, names, count) : NULL;
+	if (near)
+		expected(cursor, "%s; did you mean %s?", all, near);
+	else
+		expected(cursor, "%s", all);
+	return false;
+}
+
+bool read_string_map(const struct cursor *cursor, struct key_values *out)
+{
+	bool good = true;
+
+	if (!cursor_present(cursor))
+		return false;
+	if (cursor->node->kind != YAML_MAPPING) {
+		expected(cursor, "a mapping of strings");
+		return false;
+	}
+	yaml_for_each (child, cursor->node) {
+		struct cursor at = {.above = cursor,
+				    .node = child,
+				    .name = child->key,
+				    .problems = cursor->problems};
+		char *value = NULL;
+
+		if (!cursor_present(&at)) {
+			expected(&at, "a string");
+			good = false;
+		} else if (read_string_or_empty(&at, &value)) {
+			*vec_push(&out->list) =
+				(struct key_value){.key = strdup(child->key), .value = value};
+		} else {
+			good = false;
+		}
+	}
+	return good;
+}
+
+bool read_string_list(const struct cursor *cursor, char ***out, size_t *count)
+{
+	bool good = true;
+
+	if (!read_list(cursor, SIZE_MAX))
+		return false;
+	*out = calloc(cursor->node->count + 1, sizeof(**out));
+	if (!*out)
+		return false;
+	for (size_t i = 0; i < cursor->node->count; i++) {
+		struct cursor item = cursor_item(cursor, i);
+
+		if (!cursor_present(&item))
+			expected(&item, "a string");
+		if (read_string_or_empty(&item, &(*out)[*count]))
+			(*count)++;
+		else
+			good = false;
+	}
+	return good;
+}

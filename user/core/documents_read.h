@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading a YAML tree into structs as strictly as the API server does: a cursor that knows its path
+ * for messages, and tables of the fields that a mapping may have. Private to documents*.c.
+ *
+ * Every reader reports what is wrong and returns false; an absent node (NULL or null) is false
+ * without a report, because the table of the mapping above says which fields are required.
+ */
+#ifndef FORERUN_CORE_DOCUMENTS_READ_H
+#define FORERUN_CORE_DOCUMENTS_READ_H
+
+#include "core/documents.h"
+
+/* A place in the document. Cursors live on the stack, each pointing to the one above it. */
+struct cursor {
+	const struct cursor *above;
+	const struct yaml_node *node; /* NULL: not there */
+	const char *name; /* NULL: an item of a list */
+	size_t index;
+	struct problems *problems;
+};
+
+enum field_rule {
+	FIELD_OPTIONAL,
+	FIELD_REQUIRED,
+	FIELD_LATER, /* in the real schema, not honoured yet: refused by name */
+};
+
+struct field {
+	const char *name;
+	enum field_rule rule;
+	const char *expected; /* of FIELD_REQUIRED: "a whole number from 1" */
+};
+
+/* The path as in "spec.metrics[0].external"; "the document" at the top. Never NULL. */
+char *cursor_path(const struct cursor *cursor);
+struct cursor cursor_field(const struct cursor *above, const char *name);
+struct cursor cursor_item(const struct cursor *above, size_t index);
+bool cursor_present(const struct cursor *cursor);
+
+/* "path: found X, expected Y", at the cursor's node. */
+void expected(const struct cursor *cursor, const char *format, ...) _printf_(2, 3);
+/* "path: text", at the cursor's node. */
+void refuse(const struct cursor *cursor, const char *format, ...) _printf_(2, 3);
+/* "not supported yet: path", at the key. */
+void refuse_later(const struct cursor *cursor);
+/* What a node holds, for messages: the string "a", the number 3, a list, ... Never NULL. */
+char *found_text(const struct yaml_node *node);
+/* The nearest of the names when it is near enough to be a slip of the finger, else NULL. */
+const char *nearest(const char *text, const char *const *names, size_t count);
+/* "a, b or c". Never NULL. */
+char *names_text(const char *const *names, size_t count);
+
+/* A mapping with just these fields, the required ones present. True when it is a mapping. */
+bool read_mapping(const struct cursor *cursor, const struct field *fields, size_t count);
+bool read_list(const struct cursor *cursor, size_t most);
+/* A string that is not empty. The caller owns *out. */
+bool read_string(const struct cursor *cursor, char **out);
+bool read_string_or_empty(const struct cursor *cursor, char **out);
+bool read_integer(const struct cursor *cursor, int64_t low, int64_t high, int64_t *out);
+bool read_bool(const struct cursor *cursor, bool *out);
+bool read_quantity(const struct cursor *cursor, double *out);
+/* One of the names; its index. */
+bool read_enum(const struct cursor *cursor, const char *const *names, size_t count, size_t *out);
+bool read_string_map(const struct cursor *cursor, struct key_values *out);
+bool read_string_list(const struct cursor *cursor, char ***out, size_t *count);
+
+/* Kubernetes names (apimachinery, util/validation): true when right; otherwise reported. */
+bool check_subdomain(const struct cursor *cursor, const char *text);
+bool check_label_key(const struct cursor *cursor, const char *text);
+bool check_label_value(const struct cursor *cursor, const char *text);
+bool is_dns_label(const char *text);
+
+/* Names of policies, pools and classes travel in fixed fields and in tags of EC2. */
+#define DOCUMENT_NAME_MAX 63
+/* metadata, as kubectl prints it: the name; all else is checked for form. */
+bool read_metadata(const struct cursor *document, char **name);
+
+void label_terms_free(struct label_terms *terms);
+void key_values_free(struct key_values *values);
+void policy_free(struct policy *policy);
+void pool_free(struct pool *pool);
+void node_class_free(struct node_class *node_class);
+
+/* One document each. What is wrong with it is in problems; the struct is to be freed either way. */
+void read_policy(const struct cursor *document, struct policy *policy);
+void read_behavior(const struct cursor *behavior, struct policy *policy);
+void read_pool(const struct cursor *document, struct pool *pool);
+void read_node_class(const struct cursor *document, struct node_class *node_class);
+void read_block_devices(const struct cursor *spec, struct node_class *node_class);
+
+#endif
