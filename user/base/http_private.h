@@ -30,7 +30,7 @@ struct http_transfer {
 
 	struct text body; /* of the response */
 	size_t body_limit, header_bytes;
-	bool body_too_large, headers_too_large;
+	bool body_too_large, headers_too_large, headers_ended;
 
 	/* Of the attempt that is being written: libcurl starts over when a kept connection turns
 	 * out to be dead. */

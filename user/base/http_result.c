@@ -110,6 +110,9 @@ void http_transfer_result(struct http_transfer *transfer, struct http_response *
 {
 	long status = 0, connects = 1;
 
+	/* libcurl takes a connection that is closed among the headers for the end of them. */
+	if (transfer->result == CURLE_OK && !transfer->headers_ended)
+		transfer->result = CURLE_PARTIAL_FILE;
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connects);
 	text_add_bytes(&transfer->body, NULL, 0); /* "" rather than NULL */

@@ -10,6 +10,7 @@
 #include "base/log.h"
 
 #define CONNECTIONS_MAX 64U
+#define CONNECTIONS_PER_ADDRESS_MAX 32U /* so that one client alone cannot shut out the others */
 #define IDLE_SECONDS_MAX 30U
 #define CONNECTION_BYTES ((size_t)32 << 10) /* bounds a request's line and headers */
 
@@ -18,16 +19,30 @@ struct http_server {
 	struct MHD_Daemon *daemon;
 	struct loop_timer *timer;
 	int epoll_fd;
+	unsigned connections; /* after the last run */
 	uint16_t port;
 	http_handler_fn handler;
 	void *arg;
 };
+
+static unsigned connections(const struct http_server *server)
+{
+	const union MHD_DaemonInfo *info =
+		MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+	return info ? info->num_connections : 0;
+}
 
 static void run(struct http_server *server)
 {
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
 
 	MHD_run(server->daemon);
+	/* At the limit the daemon stops accepting, and it starts again only at the beginning of a
+	 * run: nothing would wake it for those who wait. */
+	if (server->connections >= CONNECTIONS_MAX && connections(server) < CONNECTIONS_MAX)
+		MHD_run(server->daemon);
+	server->connections = connections(server);
 	if (MHD_get_timeout(server->daemon, &timeout_ms) == MHD_YES)
 		loop_timer_at(server->timer, time_mono_ns() + (uint64_t)timeout_ms * NS_PER_MS);
 	else
@@ -119,6 +134,7 @@ static int start_daemon(struct http_server *server, int listen_fd)
 		MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, server,
 		MHD_OPTION_EXTERNAL_LOGGER, on_daemon_message, NULL, MHD_OPTION_LISTEN_SOCKET,
 		listen_fd, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+		MHD_OPTION_PER_IP_CONNECTION_LIMIT, CONNECTIONS_PER_ADDRESS_MAX,
 		MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		CONNECTION_BYTES, MHD_OPTION_END);
 	if (!server->daemon)

@@ -117,7 +117,12 @@ static size_t take_header(char *data, size_t size, size_t count, void *arg)
 {
 	struct http_transfer *transfer = arg;
 
-	(void)data;
+	/* A status line begins the headers (again, after a 1xx), an empty line ends them. Trailers
+	 * come here too. */
+	if (size * count >= 5 && memcmp(data, "HTTP/", 5) == 0)
+		transfer->headers_ended = false;
+	else if (size * count <= 2 && (*data == '\r' || *data == '\n'))
+		transfer->headers_ended = true;
 	transfer->header_bytes += size * count;
 	if (transfer->header_bytes > HEADERS_LIMIT_BYTES) {
 		transfer->headers_too_large = true;
@@ -139,6 +144,8 @@ static void headers_written(struct http_transfer *transfer, const char *data, si
 		transfer->sent = 0;
 		memset(transfer->last_sent, 0, sizeof(transfer->last_sent));
 	}
+	if (length >= 8 && memcmp(data, "CONNECT ", 8) == 0)
+		return; /* to a proxy: not the request yet */
 	for (size_t i = length > 4 ? length - 4 : 0; i < length; i++) {
 		memmove(transfer->last_sent, transfer->last_sent + 1, 3);
 		transfer->last_sent[3] = data[i];
