@@ -29,10 +29,13 @@ struct hpa_recommendation {
 	int32_t replicas;
 };
 
-/* What the algorithm remembers of one policy. Zeroed at start. */
+/* What the algorithm remembers of one policy. Zeroed at start. Of the recommendations only those
+ * are kept that a window may still choose, so that it does not grow with the rate of evaluation. */
 struct hpa_state {
 	VEC(struct hpa_recommendation) recommendations;
 	VEC(struct hpa_event) events;
+	uint32_t longest_up_s, longest_down_s; /* period of the policies, from the last evaluation;
+						  0: none yet */
 };
 
 struct hpa_input {
@@ -42,19 +45,25 @@ struct hpa_input {
 	int32_t ready; /* of these, serving: ratios are multiplied with these, as upstream does with
 			  ready pods */
 	bool use_forecast; /* readings[].forecast instead of usage, where it is higher */
+	bool switched_off; /* the target was set to 0 replicas by hand: upstream then leaves it
+			      alone, unless minReplicas is 0. Where nobody can do that, no replicas
+			      are simply too few */
 	uint64_t now_ns;
 };
 
 #define HPA_TEXT_SIZE 1024
 struct hpa_result {
-	bool valid; /* false: no metric could be read; desired is current */
+	bool valid; /* false: no metric could be read, or one could not and the others would scale
+		       down; desired is current */
 	int32_t proposed; /* by the metrics alone */
 	int32_t stabilized; /* after the stabilisation window */
 	int32_t desired; /* after policies and min/max */
 	uint32_t metric; /* index of the metric that gave proposed */
 	bool limited;
-	char reason[32]; /* upstream's ScalingLimited reason: "DesiredWithinRange",
-			    "TooManyReplicas", "ScaleUpLimit", ... */
+	char reason[40]; /* upstream's ScalingLimited reason: "DesiredWithinRange",
+			    "TooManyReplicas", "TooFewReplicas", "ScaleUpLimit", "ScaleDownLimit";
+			    its ScalingActive reason where that is false: "ScalingDisabled",
+			    "FailedGetExternalMetric", ... */
 	char arithmetic[HPA_TEXT_SIZE]; /* one line a step, for explain */
 };
 
