@@ -46,11 +46,14 @@ static bool line_is_whole(const char *line, size_t length)
 	return sum == crc32_of(line + CRC_DIGITS + 1, length - CRC_DIGITS - 1);
 }
 
-/*
- * Hands every whole line to fn. What a torn write can leave is only at the very end of the file: a
- * last line without its newline, or (where the file's size reached the disk before its data) a
- * damaged one. *good is where the whole lines end.
- */
+/* Where a file grew before its data reached the disk, the missing data reads as zeros. */
+static bool is_torn(const char *line, const char *end, const char *file_end)
+{
+	return end + 1 == file_end && memchr(line, '\0', (size_t)(end - line));
+}
+
+/* Hands every whole line to fn. What a torn write leaves is only at the very end of the file. *good
+ * is where the whole lines end. */
 static int read_lines(const char *path, const char *data, size_t length, appendlog_line_fn fn,
 		      void *arg, size_t *good)
 {
@@ -66,7 +69,7 @@ static int read_lines(const char *path, const char *data, size_t length, appendl
 		if (!end)
 			return 0;
 		if (!line_is_whole(line, (size_t)(end - line))) {
-			if (end + 1 == data + length)
+			if (is_torn(line, end, data + length))
 				return 0;
 			log_error("%s:%u: the line is damaged: its checksum does not match. What "
 				  "was decided there is not known; restore the file from a copy, "
@@ -193,7 +196,7 @@ int appendlog_append(struct appendlog *log, const char *payload, size_t length, 
 
 	if (log->failed)
 		return -EIO;
-	if (memchr(payload, '\n', length))
+	if (memchr(payload, '\n', length) || memchr(payload, '\0', length))
 		return -EINVAL;
 	text_clear(&log->line);
 	text_printf(&log->line, "%08x ", crc32_of(payload, length));

@@ -2,8 +2,9 @@
 /*
  * An append-only file of lines that survives kill -9 and power loss: each line is
  * "CRC32-in-8-hex-digits SPACE payload NEWLINE", written with one write() and followed by
- * fdatasync() where asked. A torn last line is cut off when the file is opened; a damaged line in
- * the middle is an error that names the file and the line, for then history would be missing.
+ * fdatasync() where asked. A torn last line (no newline, or zeros where the data did not reach the
+ * disk) is cut off when the file is opened; any other damaged line is an error that names the file
+ * and the line, for then history would be missing.
  */
 #ifndef FORERUN_BASE_APPENDLOG_H
 #define FORERUN_BASE_APPENDLOG_H
@@ -19,8 +20,8 @@ typedef int (*appendlog_line_fn)(void *arg, const char *payload, size_t length, 
 int appendlog_open(const char *path, appendlog_line_fn fn, void *arg, struct appendlog **out);
 /* Reads without lock or change; a torn last line is passed over. */
 int appendlog_read(const char *path, appendlog_line_fn fn, void *arg);
-/* The payload must hold no newline. With sync it is on the disk when this returns 0. After an error
- * nothing more is accepted until the file is reopened. */
+/* The payload must hold no newline and no NUL (-EINVAL). With sync it is on the disk when this
+ * returns 0. After an error nothing more is accepted until the file is reopened. */
 int appendlog_append(struct appendlog *log, const char *payload, size_t length, bool sync);
 void appendlog_close(struct appendlog *log);
 
