@@ -1,30 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Signals for people and for other systems: OpenMetrics text, JSON, the live table. */
+/* Signals for people and for other systems: metrics text, JSON, the live table. */
 #ifndef FORERUN_EXPORT_EXPORT_H
 #define FORERUN_EXPORT_EXPORT_H
 
 #include "base/text.h"
 #include "signal/signal.h"
 
-/* OpenMetrics 1.0 text of the listeners' signals and the agent's own health, without the final "#
- * EOF" (others may add their own families: export_openmetrics_family, _value; end with
- * export_openmetrics_end). */
-void export_openmetrics_signals(struct text *out, const struct indicator *indicators, size_t count,
-				const struct probe_health *health, uint64_t now_ns);
-/* type: "gauge", "counter" (name without _total; it is added). */
-void export_openmetrics_family(struct text *out, const char *name, const char *type,
-			       const char *unit, const char *help);
-/* labels: "policy", "web", NULL: pairs, ended by NULL. NaN values are left out. */
-void export_openmetrics_value(struct text *out, const char *name, const char *type, double value,
-			      const char *const *labels);
-void export_openmetrics_end(struct text *out);
+/* ---- metrics text: Prometheus' classic format 0.0.4, or OpenMetrics 1.0 ---- */
+
+enum export_dialect { EXPORT_PROMETHEUS, EXPORT_OPENMETRICS };
+
+struct export_metrics {
+	struct text *out;
+	enum export_dialect dialect;
+};
+
+#define EXPORT_PROMETHEUS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 #define EXPORT_OPENMETRICS_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
+/* What a scraper's Accept header asks for (NULL: no header): OpenMetrics only where it is named. */
+enum export_dialect export_dialect_of(const char *accept);
+const char *export_dialect_type(enum export_dialect dialect);
+
+/* The head of a family. type: "gauge", "counter" (name without _total; it is added), "histogram".
+ * unit: "seconds", "bytes" and so on where the name ends in it, else NULL. */
+void export_metrics_family(struct export_metrics *metrics, const char *name, const char *type,
+			   const char *unit, const char *help);
+/* One value of that family; type is "gauge" or "counter". labels: "policy", "web", NULL: pairs,
+ * ended by NULL; may be NULL itself. A NaN is "not known" and left out. */
+void export_metrics_value(struct export_metrics *metrics, const char *name, const char *type,
+			  double value, const char *const *labels);
+/* The end: "# EOF" where the dialect has one. */
+void export_metrics_end(struct export_metrics *metrics);
+
+/* The listeners' signals and counters, and the probe's own health. */
+void export_metrics_signals(struct export_metrics *metrics, const struct indicator *indicators,
+			    size_t count, const struct probe_health *health, uint64_t now_ns);
+
+/* ---- JSON ---- */
+
+/* A number as JSON has it: the shortest text that reads back the same; null for NaN and infinity.
+ */
+void export_json_number(struct text *out, double value);
 /* {"time":...,"listeners":[...]}: every metric and statistic that is known, labels, diagnosis. */
 void export_json_signals(struct text *out, const struct indicator *indicators, size_t count,
 			 struct moment now);
 
-/* ---- the live table, drawn as plain text with ANSI only where color is set ---- */
+/* ---- the live table, plain text; ANSI colours only where color is set ---- */
 
 struct table_policy {
 	char name[64], metric[96];
@@ -42,14 +64,15 @@ struct table {
 	size_t count;
 	const struct table_policy *policies;
 	size_t policies_count;
-	const struct table_decision *decisions;
+	const struct table_decision *decisions; /* the newest first */
 	size_t decisions_count;
-	const char *const *log_lines;
+	const char *const *log_lines; /* the newest last */
 	size_t log_count;
 	unsigned width, height; /* of the terminal */
 	bool color;
 };
-/* Exactly height lines or fewer, none wider than width columns. */
+/* Exactly height lines or fewer, none wider than width columns, each ended by a newline. Whatever
+ * names hold (a process may call itself an escape sequence), only printable ASCII comes out. */
 void export_table(struct text *out, const struct table *table);
 
 #endif

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The live table. Each section says how many lines it needs, the screen is shared out, and every
+ * line goes through put_line(), which alone knows the width and what may be printed.
+ */
+#include <math.h>
+
+#include "base/vec.h"
+#include "export/private.h"
+
+#define LINE_SIZE 1024
+#define COLOR_NONE ""
+#define COLOR_BOLD "\033[1m"
+#define COLOR_DIM "\033[2m"
+#define COLOR_RED "\033[31m"
+#define COLOR_YELLOW "\033[33m"
+#define COLOR_HEAD "\033[7m"
+#define COLOR_RESET "\033[0m"
+
+struct screen {
+	struct text *out;
+	unsigned width, lines_left;
+	bool color;
+};
+
+static void put_line(struct screen *screen, const char *color, const char *line)
+{
+	size_t length = strnlen(line, screen->width);
+
+	if (!screen->lines_left)
+		return;
+	screen->lines_left--;
+	if (screen->color && *color)
+		text_add(screen->out, color);
+	for (size_t i = 0; i < length; i++) {
+		unsigned char c = (unsigned char)line[i];
+
+		text_add_char(screen->out, c < 0x20 || c > 0x7e ? '?' : (char)c);
+	}
+	if (screen->color && *color)
+		text_add(screen->out, COLOR_RESET);
+	text_add_char(screen->out, '\n');
+}
+
+/* ---- listeners ---- */
+
+enum column {
+	COLUMN_LISTENER,
+	COLUMN_OWNER,
+	COLUMN_QUEUE,
+	COLUMN_PEAK,
+	COLUMN_LIMIT,
+	COLUMN_CONNECTIONS,
+	COLUMN_REQUESTS,
+	COLUMN_IN_FLIGHT,
+	COLUMN_P50,
+	COLUMN_P99,
+	COLUMN_DROPS,
+	COLUMN_DIAGNOSIS,
+	COLUMN_COUNT
+};
+
+/* dropped: the order in which columns go where the terminal is narrow; 0 stays. */
+static const struct {
+	const char *title;
+	unsigned width, dropped;
+	bool left;
+} columns[COLUMN_COUNT] = {
+	[COLUMN_LISTENER] = {"LISTENER", 21, 0, true},
+	[COLUMN_OWNER] = {"OWNER", 16, 6, true},
+	[COLUMN_QUEUE] = {"QUEUE", 6, 0, false},
+	[COLUMN_PEAK] = {"PEAK", 6, 5, false},
+	[COLUMN_LIMIT] = {"LIMIT", 6, 4, false},
+	[COLUMN_CONNECTIONS] = {"CONN/S", 7, 3, false},
+	[COLUMN_REQUESTS] = {"REQ/S", 7, 0, false},
+	[COLUMN_IN_FLIGHT] = {"INFL", 6, 7, false},
+	[COLUMN_P50] = {"P50", 6, 1, false},
+	[COLUMN_P99] = {"P99", 6, 8, false},
+	[COLUMN_DROPS] = {"DROPS", 6, 2, false},
+	[COLUMN_DIAGNOSIS] = {"DIAGNOSIS", 17, 0, true},
+};
+
+struct layout {
+	unsigned width[COLUMN_COUNT]; /* 0: not shown */
+};
+
+static void layout_fit(struct layout *layout, unsigned width)
+{
+	unsigned total = 0;
+
+	for (int c = 0; c < COLUMN_COUNT; c++) {
+		layout->width[c] = columns[c].width;
+		total += columns[c].width + 1;
+	}
+	for (unsigned turn = 1; turn <= 8 && total > width + 1; turn++)
+		for (int c = 0; c < COLUMN_COUNT; c++)
+			if (columns[c].dropped == turn) {
+				total -= layout->width[c] + 1;
+				layout->width[c] = 0;
+			}
+	/* What is left over goes to the names, an IPv6 address and a unit's name are long. */
+	for (; total <= width && layout->width[COLUMN_LISTENER] < 30; total++)
+		layout->width[COLUMN_LISTENER]++;
+	for (; total <= width && layout->width[COLUMN_OWNER] && layout->width[COLUMN_OWNER] < 32;
+	     total++)
+		layout->width[COLUMN_OWNER]++;
+}
+
+static void add_cell(const struct layout *layout, enum column column, const char *text, char *line)
+{
+	size_t at = strlen(line);
+	int width = (int)layout->width[column];
+
+	if (!width)
+		return;
+	snprintf(line + at, LINE_SIZE - at, columns[column].left ? "%s%-*.*s" : "%s%*.*s",
+		 at ? " " : "", width, width, text);
+}
+
+void table_count_text(double value, char *out, size_t size)
+{
+	if (isnan(value))
+		snprintf(out, size, "-");
+	else if (value == 0)
+		snprintf(out, size, "0");
+	else if (fabs(value) < 9.95)
+		snprintf(out, size, "%.1f", value);
+	else if (fabs(value) < 99999.5)
+		snprintf(out, size, "%.0f", value);
+	else if (fabs(value) < 9.995e5)
+		snprintf(out, size, "%.0fk", value / 1e3);
+	else if (fabs(value) < 9.995e8)
+		snprintf(out, size, "%.1fM", value / 1e6);
+	else
+		snprintf(out, size, "%.1fG", value / 1e9);
+}
+
+void table_seconds_text(double seconds, char *out, size_t size)
+{
+	if (isnan(seconds))
+		snprintf(out, size, "-");
+	else if (seconds < 0.0009995)
+		snprintf(out, size, "%.0fus", seconds * 1e6);
+	else if (seconds < 0.00995)
+		snprintf(out, size, "%.1fms", seconds * 1e3);
+	else if (seconds < 0.9995)
+		snprintf(out, size, "%.0fms", seconds * 1e3);
+	else if (seconds < 99.95)
+		snprintf(out, size, "%.1fs", seconds);
+	else
+		snprintf(out, size, "%.0fs", seconds);
+}
+
+/* A whole number of connections needs no decimals. */
+static void add_whole(const struct layout *layout, enum column column, double value, char *line)
+{
+	char cell[32];
+
+	table_count_text(isnan(value) ? value : round(value), cell, sizeof(cell));
+	if (str_ends(cell, ".0"))
+		cell[strlen(cell) - 2] = '\0';
+	add_cell(layout, column, cell, line);
+}
+
+static void add_rate(const struct layout *layout, enum column column, double value, char *line)
+{
+	char cell[32];
+
+	table_count_text(value, cell, sizeof(cell));
+	add_cell(layout, column, cell, line);
+}
+
+static void add_seconds(const struct layout *layout, enum column column, double value, char *line)
+{
+	char cell[32];
+
+	table_seconds_text(value, cell, sizeof(cell));
+	add_cell(layout, column, cell, line);
+}
+
+static const char *owner_text(const struct indicator *indicator)
+{
+	if (indicator->owner.name[0])
+		return indicator->owner.name;
+	return indicator->owner.process[0] ? indicator->owner.process : "-";
+}
+
+/* A response time has no last value while nothing is answered: the slow window has the newest. */
+static double newest(const struct indicator *indicator, enum metric metric)
+{
+	double fast = indicator->value[metric][STAT_FAST];
+
+	return isnan(fast) ? indicator->value[metric][STAT_SLOW] : fast;
+}
+
+static void listener_line(const struct layout *layout, const struct indicator *indicator,
+			  char *line)
+{
+	char address[ADDRESS_TEXT_SIZE];
+	const double(*value)[STAT_COUNT] = indicator->value;
+
+	line[0] = '\0';
+	indicator_address(indicator, address);
+	add_cell(layout, COLUMN_LISTENER, address, line);
+	add_cell(layout, COLUMN_OWNER, owner_text(indicator), line);
+	add_whole(layout, COLUMN_QUEUE, value[METRIC_ACCEPT_QUEUE_DEPTH][STAT_LAST], line);
+	add_whole(layout, COLUMN_PEAK, value[METRIC_ACCEPT_QUEUE_DEPTH][STAT_SLOW_PEAK], line);
+	add_whole(layout, COLUMN_LIMIT, indicator->queue_limit, line);
+	add_rate(layout, COLUMN_CONNECTIONS, value[METRIC_CONNECTIONS_PER_SECOND][STAT_FAST], line);
+	add_rate(layout, COLUMN_REQUESTS, value[METRIC_REQUESTS_PER_SECOND][STAT_FAST], line);
+	add_whole(layout, COLUMN_IN_FLIGHT, value[METRIC_REQUESTS_IN_FLIGHT][STAT_LAST], line);
+	add_seconds(layout, COLUMN_P50, newest(indicator, METRIC_RESPONSE_TIME_P50_SECONDS), line);
+	add_seconds(layout, COLUMN_P99, newest(indicator, METRIC_RESPONSE_TIME_P99_SECONDS), line);
+	add_whole(layout, COLUMN_DROPS, (double)indicator->drops, line);
+	add_cell(layout, COLUMN_DIAGNOSIS, signal_diagnosis_text(indicator->diagnosis), line);
+}
+
+static const char *diagnosis_color(enum diagnosis diagnosis)
+{
+	if (diagnosis == DIAGNOSIS_IDLE)
+		return COLOR_DIM;
+	if (diagnosis == DIAGNOSIS_OK)
+		return COLOR_NONE;
+	return diagnosis == DIAGNOSIS_NEEDS_CAPACITY ? COLOR_RED : COLOR_YELLOW;
+}
+
+static unsigned urgency(const struct indicator *indicator)
+{
+	if (indicator->diagnosis == DIAGNOSIS_IDLE)
+		return 0;
+	return indicator->diagnosis == DIAGNOSIS_OK ? 1 : 2;
+}
+
+/* What needs somebody first, then what works, then what idles; within that the order of slots, so
+ * that rows stay where they are. */
+static int by_urgency(const void *a, const void *b)
+{
+	const struct indicator *x = *(const struct indicator *const *)a;
+	const struct indicator *y = *(const struct indicator *const *)b;
+
+	if (urgency(x) != urgency(y))
+		return urgency(x) < urgency(y) ? 1 : -1;
+	return x->slot < y->slot ? -1 : x->slot > y->slot;
+}
+
+static void listeners_section(struct screen *screen, const struct indicator **sorted, size_t count,
+			      unsigned lines)
+{
+	struct layout layout;
+	char line[LINE_SIZE] = "";
+	size_t shown = count < lines ? count : lines - 1;
+
+	layout_fit(&layout, screen->width);
+	for (int c = 0; c < COLUMN_COUNT; c++)
+		add_cell(&layout, c, columns[c].title, line);
+	put_line(screen, COLOR_BOLD, line);
+	if (!count)
+		put_line(screen, COLOR_DIM, "no TCP listener on this host yet");
+	for (size_t i = 0; i < shown; i++) {
+		listener_line(&layout, sorted[i], line);
+		put_line(screen, diagnosis_color(sorted[i]->diagnosis), line);
+	}
+	if (shown < count) {
+		snprintf(line, sizeof(line), "and %zu more (all of them: /v1/signals)",
+			 count - shown);
+		put_line(screen, COLOR_DIM, line);
+	}
+}
+
+static void reasons_section(struct screen *screen, const struct indicator **sorted, size_t count,
+			    unsigned lines)
+{
+	for (size_t i = 0; i < count && lines && urgency(sorted[i]) > 1; i++, lines--) {
+		char address[ADDRESS_TEXT_SIZE], line[LINE_SIZE];
+
+		indicator_address(sorted[i], address);
+		snprintf(line, sizeof(line), "  %s %s: %s", address,
+			 signal_diagnosis_text(sorted[i]->diagnosis), sorted[i]->reason);
+		put_line(screen, diagnosis_color(sorted[i]->diagnosis), line);
+	}
+}
+
+/* ---- policies, decisions, log ---- */
+
+static void policies_section(struct screen *screen, const struct table *table, unsigned lines)
+{
+	char line[LINE_SIZE], value[32], target[32];
+
+	if (!table->policies_count) {
+		put_line(screen, COLOR_DIM, "no policies: signals only");
+		return;
+	}
+	snprintf(line, sizeof(line), "%-18s %-32s %8s %8s %14s  %s", "POLICY", "METRIC", "NOW",
+		 "TARGET", "REPLICAS", "");
+	put_line(screen, COLOR_BOLD, line);
+	for (size_t i = 0; i < table->policies_count && i + 1 < lines; i++) {
+		const struct table_policy *policy = &table->policies[i];
+		char replicas[48];
+
+		table_count_text(policy->value, value, sizeof(value));
+		table_count_text(policy->target, target, sizeof(target));
+		snprintf(replicas, sizeof(replicas), "%d (%d) -> %d", policy->replicas,
+			 policy->ready, policy->wanted);
+		snprintf(line, sizeof(line), "%-18.18s %-32.32s %8s %8s %14s  %s", policy->name,
+			 policy->metric, value, target, replicas, policy->note);
+		put_line(screen, policy->wanted != policy->replicas ? COLOR_YELLOW : COLOR_NONE,
+			 line);
+	}
+}
+
+static void decisions_section(struct screen *screen, const struct table *table, unsigned lines)
+{
+	if (!table->decisions_count)
+		return;
+	put_line(screen, COLOR_BOLD, "DECISIONS (why: forerun explain ID)");
+	for (size_t i = 0; i < table->decisions_count && i + 1 < lines; i++) {
+		const struct table_decision *decision = &table->decisions[i];
+		char time[TIME_TEXT_SIZE], line[LINE_SIZE];
+
+		time_format(decision->wall_ns, time);
+		snprintf(line, sizeof(line), "%.8s  %s  %s", time + 11, decision->id,
+			 decision->text);
+		put_line(screen, COLOR_NONE, line);
+	}
+}
+
+/* How the lines are shared: below the listeners each section has at most a part of the screen, and
+ * what it does not need is the listeners'. */
+struct shares {
+	unsigned listeners, reasons, policies, decisions, log;
+};
+
+static void share_out(const struct table *table, size_t urgent, struct shares *shares)
+{
+	unsigned left = table->height - 2, policies = 1 + (unsigned)table->policies_count;
+	unsigned below;
+
+	shares->policies = MIN(policies, MAX(left / 4, 1));
+	shares->decisions = table->decisions_count ? MIN(1 + (unsigned)table->decisions_count,
+							 MIN(MAX(left / 5, 2), 6))
+						   : 0;
+	shares->reasons = MIN((unsigned)urgent, left / 6);
+	shares->log = MIN((unsigned)table->log_count, MAX(left / 6, 1));
+	below = shares->policies + shares->decisions + shares->reasons + shares->log;
+	shares->listeners = below < left ? left - below : 1;
+}
+
+void export_table(struct text *out, const struct table *table)
+{
+	struct screen screen = {out, table->width, table->height, table->color};
+	_cleanup_free_ const struct indicator **sorted =
+		calloc(table->count ? table->count : 1, sizeof(*sorted));
+	struct shares shares;
+	size_t urgent = 0;
+
+	if (!sorted || table->height < 4)
+		return;
+	for (size_t i = 0; i < table->count; i++) {
+		sorted[i] = &table->indicators[i];
+		urgent += urgency(sorted[i]) > 1;
+	}
+	qsort(sorted, table->count, sizeof(*sorted), by_urgency);
+	share_out(table, urgent, &shares);
+	put_line(&screen, COLOR_HEAD, table->title);
+	listeners_section(&screen, sorted, table->count, shares.listeners);
+	reasons_section(&screen, sorted, table->count, shares.reasons);
+	policies_section(&screen, table, shares.policies);
+	decisions_section(&screen, table, shares.decisions);
+	for (size_t i = table->log_count - MIN(table->log_count, shares.log); i < table->log_count;
+	     i++)
+		put_line(&screen, COLOR_DIM, table->log_lines[i]);
+}
