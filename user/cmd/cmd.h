@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the command line share: the options, and one function for each subcommand. */
+#ifndef FORERUN_CMD_CMD_H
+#define FORERUN_CMD_CMD_H
+
+#include "base/base.h"
+#include "base/log.h"
+#include "base/yaml.h"
+#include "core/core.h"
+
+/* Exit codes. */
+#define EXIT_DONE 0
+#define EXIT_FAILED 1
+#define EXIT_USAGE 2
+
+enum command_bit {
+	COMMAND_RUN = 1 << 0,
+	COMMAND_EXPLAIN = 1 << 1,
+	COMMAND_SIMULATE = 1 << 2,
+	COMMAND_DOCTOR = 1 << 3,
+	COMMAND_VERSION = 1 << 4,
+};
+
+enum output_format { FORMAT_AUTO, FORMAT_TABLE, FORMAT_JSON, FORMAT_NONE };
+
+/* Every option of every subcommand; strings are owned and NULL where nothing was given. */
+struct options {
+	char *config, *listen, *state_dir, *pin, *region, *cluster_version, *name, *record;
+	char *options_file;
+	char *replay, *shape;
+	uint64_t mode, format, log_level; /* enum core_mode, output_format, log_level */
+	uint64_t edge_depth, listeners_max, connections_max, launches_per_minute;
+	uint64_t interval_ns, duration_ns, stale_ns, lead_time_ns, rescan_ns, serving_after_ns;
+	uint64_t boot_ns, serve_ns;
+	double usd_per_hour, price;
+	bool check, expand_env, last, json, help;
+
+	char *operand; /* the one argument that is no option */
+	const struct command *command;
+	struct {
+		char *where; /* "--mode", "FORERUN_MODE", "/etc/forerun/forerun.yaml:3:7" */
+	} sources[40]; /* by index into option_specs[]; NULL: the default holds */
+};
+
+struct command {
+	const char *name;
+	enum command_bit bit;
+	const char *usage; /* behind "forerun NAME " */
+	const char *summary; /* half a line */
+	const char *text; /* what it does, for --help */
+	const char *examples;
+	const char *operand; /* "ID", or NULL: takes none */
+	int (*main)(struct options *options);
+};
+
+extern const struct command commands[];
+extern const size_t commands_count;
+
+/* ---- options ---- */
+
+enum option_kind {
+	OPTION_TEXT,
+	OPTION_SWITCH,
+	OPTION_COUNT_NUMBER,
+	OPTION_AMOUNT,
+	OPTION_DURATION,
+	OPTION_CHOICE
+};
+
+/* One row drives parsing, --help and the manual page. */
+struct option_spec {
+	const char *name;
+	const char *argument; /* "DIR"; NULL for a switch */
+	enum option_kind kind;
+	size_t offset; /* in struct options */
+	unsigned commands;
+	const char *fallback; /* the default as it would be written; NULL: none */
+	uint64_t least, most; /* of counts and durations (ns) */
+	const char *choices; /* "observe|act": index is the value */
+	const char *help;
+};
+
+extern const struct option_spec option_specs[];
+extern const size_t option_specs_count;
+
+/* Everything from flags, environment, options file and defaults, in this order of precedence.
+ * Problems name the flag, the variable or the place in the file. -EINVAL when there are any. */
+int options_read(struct options *options, const struct command *command, int argc, char **argv,
+		 struct problems *problems);
+void options_free(struct options *options);
+/* Sets one option from text; where names it in messages. */
+int option_set(struct options *options, const struct option_spec *spec, const char *text,
+	       const char *where, const char *prefix, struct problems *problems);
+/* Where the value of the option comes from: "--config", "FORERUN_CONFIG", "file:line:column"; NULL:
+ * it is the default. */
+const char *option_where(const struct options *options, const char *name);
+const struct option_spec *option_find(const char *name);
+/* The option of that command that is nearest to what was written; NULL when none is near. */
+const char *option_nearest(const char *written, unsigned commands_bits);
+/* "FORERUN_STATE_DIR" of "state-dir". */
+void option_variable(const char *name, char *out, size_t size);
+int options_from_environment(struct options *options, struct problems *problems);
+int options_from_file(struct options *options, const char *path, bool must_exist,
+		      struct problems *problems);
+
+void help_all(FILE *out);
+void help_command(const struct command *command, FILE *out);
+void help_man_options(FILE *out);
+/* How many letters must change, be added, removed or swapped. */
+unsigned edit_distance(const char *a, const char *b);
+/* The distance from which on a word is no misspelling of another: it grows with the length. */
+unsigned near_enough(const char *written);
+
+/* ---- configuration directory ---- */
+
+/* All *.yaml and *.yml of the directory in the order of their names. Every problem is reported;
+ * -EINVAL when there is one. References between the documents are checked, too. */
+int config_read(const char *directory, const char *where, bool expand_env,
+		struct documents *documents, struct problems *problems);
+
+/* ---- subcommands: exit codes ---- */
+
+int command_run(struct options *options);
+int command_check(struct options *options); /* forerun run --check */
+int command_explain(struct options *options);
+int command_simulate(struct options *options);
+int command_doctor(struct options *options);
+int command_version(struct options *options);
+
+/* The limits of the core as the options say. */
+void limits_from_options(const struct options *options, struct core_limits *limits);
+/* This host's name, cut to size. */
+void host_name(char *out, size_t size);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/cmd.h"
+
+#define AT(field) offsetof(struct options, field)
+#define DECIDES (COMMAND_RUN | COMMAND_SIMULATE)
+#define CLOUDS (COMMAND_RUN | COMMAND_DOCTOR)
+#define EVERY (COMMAND_RUN | COMMAND_EXPLAIN | COMMAND_SIMULATE | COMMAND_DOCTOR | COMMAND_VERSION)
+#define HOUR_NS (3600 * NS_PER_S)
+
+const struct option_spec option_specs[] = {
+	{"config", "DIR", OPTION_TEXT, AT(config), DECIDES | COMMAND_DOCTOR,
+	 .help = "Read policies, pools and classes from all *.yaml and *.yml files of DIR. Without "
+		 "it "
+		 "only signals are shown."},
+	{"mode", "MODE", OPTION_CHOICE, AT(mode), COMMAND_RUN, "observe", .choices = "observe|act",
+	 .help = "observe decides and explains, and launches nothing; act launches and "
+		 "terminates instances."},
+	{"listen", "ADDRESS", OPTION_TEXT, AT(listen), COMMAND_RUN, "127.0.0.1:9910",
+	 .help = "Serve /metrics, /healthz, /readyz and /v1/ there (\":9910\" is every address; "
+		 "port 0 takes a free one); \"none\" serves nothing."},
+	{"state-dir", "DIR", OPTION_TEXT, AT(state_dir),
+	 COMMAND_RUN | COMMAND_EXPLAIN | COMMAND_DOCTOR, "/var/lib/forerun",
+	 .help = "Keep the journal of decisions in DIR."},
+	{"interval", "DURATION", OPTION_DURATION, AT(interval_ns), COMMAND_RUN, "100ms",
+	 10 * NS_PER_MS, 10 * NS_PER_S,
+	 .help = "Read all listeners this often; a queue that crosses its threshold is seen at "
+		 "once all the same."},
+	{"edge-depth", "N", OPTION_COUNT_NUMBER, AT(edge_depth), COMMAND_RUN, "4", 1, 1 << 20,
+	 .help = "Connections waiting in a listener that make an edge where no policy has a "
+		 "target for it."},
+	{"listeners-max", "N", OPTION_COUNT_NUMBER, AT(listeners_max), COMMAND_RUN, "1024", 1,
+	 1 << 16, .help = "Size of the listener table; those beyond are counted as refused."},
+	{"connections-max", "N", OPTION_COUNT_NUMBER, AT(connections_max), COMMAND_RUN, "262144", 1,
+	 1 << 24, .help = "Connections followed at once; those beyond are counted as refused."},
+	{"rescan", "DURATION", OPTION_DURATION, AT(rescan_ns), COMMAND_RUN, "30s", NS_PER_S,
+	 HOUR_NS, .help = "Search this often for listeners and connections that were missed."},
+	{"pin", "PATH", OPTION_TEXT, AT(pin), COMMAND_RUN,
+	 .help = "Pin programs and maps below this bpffs directory, so that a restart loses no "
+		 "count. Without it everything goes with the process."},
+	{"region", "REGION", OPTION_TEXT, AT(region), CLOUDS,
+	 .help = "AWS region. Without it: AWS_REGION, AWS_DEFAULT_REGION, the profile, the "
+		 "instance's own."},
+	{"cluster-version", "VERSION", OPTION_TEXT, AT(cluster_version), CLOUDS,
+	 .help = "Take the EKS-optimised image of that Kubernetes version (\"1.34\") for "
+		 "al2023@... aliases. Without it, and outside of a cluster: plain Amazon Linux."},
+	{"name", "NAME", OPTION_TEXT, AT(name), CLOUDS, "default",
+	 .help = "Marks what this installation owns (tag forerun.dev/owner): two with different "
+		 "names never touch each other's instances."},
+	{"max-launches-per-minute", "N", OPTION_COUNT_NUMBER, AT(launches_per_minute), DECIDES,
+	 "20", 0, 100000, .help = "Launch at most so many instances in any minute."},
+	{"max-usd-per-hour", "USD", OPTION_AMOUNT, AT(usd_per_hour), DECIDES,
+	 .help = "Launch nothing that would make all instances of forerun together cost more. "
+		 "Without it there is no such limit."},
+	{"stale-after", "DURATION", OPTION_DURATION, AT(stale_ns), DECIDES, "3s", 100 * NS_PER_MS,
+	 HOUR_NS, .help = "Leave out signals older than this."},
+	{"lead-time", "DURATION", OPTION_DURATION, AT(lead_time_ns), DECIDES, "40s", 0, HOUR_NS,
+	 .help = "Time from a launch to its capacity serving, for the forecast, until it was "
+		 "learned from launches."},
+	{"serving-after", "DURATION", OPTION_DURATION, AT(serving_after_ns), DECIDES, "20s", 0,
+	 HOUR_NS, .help = "An instance that runs for so long counts as serving."},
+	{"check", NULL, OPTION_SWITCH, AT(check), COMMAND_RUN,
+	 .help = "Check everything that can be checked without launching (documents, "
+		 "references, credentials, images, subnets), print each problem with its place, "
+		 "and exit: 0 clean, 1 problems."},
+	{"expand-env", NULL, OPTION_SWITCH, AT(expand_env), DECIDES | COMMAND_DOCTOR,
+	 .help = "Replace ${VAR} in the documents by the environment's value. Without it a ${VAR} "
+		 "is an error."},
+	{"record", "FILE", OPTION_TEXT, AT(record), COMMAND_RUN,
+	 .help = "Write every sample to FILE, for forerun simulate --replay."},
+	{"format", "FORMAT", OPTION_CHOICE, AT(format), COMMAND_RUN, "auto",
+	 .choices = "auto|table|json|none",
+	 .help = "table is drawn in place; json is one object a line, at every decision and once "
+		 "a second; none prints nothing; auto is table on a terminal, else json."},
+	{"duration", "DURATION", OPTION_DURATION, AT(duration_ns), DECIDES, NULL, NS_PER_MS,
+	 365 * 24 * HOUR_NS,
+	 .help = "Stop after this long. Without it run goes on until it is "
+		 "told to stop, and simulate generates 120s."},
+	{"log-level", "LEVEL", OPTION_CHOICE, AT(log_level), EVERY, "info",
+	 .choices = "error|warning|info|debug", .help = "Write log lines down to this level."},
+	{"last", NULL, OPTION_SWITCH, AT(last), COMMAND_EXPLAIN,
+	 .help = "Explain the newest decision."},
+	{"json", NULL, OPTION_SWITCH, AT(json), COMMAND_EXPLAIN | COMMAND_SIMULATE,
+	 .help = "Print JSON instead of text."},
+	{"replay", "FILE", OPTION_TEXT, AT(replay), COMMAND_SIMULATE,
+	 .help = "Replay a recording of forerun run --record."},
+	{"shape", "SHAPE", OPTION_TEXT, AT(shape), COMMAND_SIMULATE,
+	 .help = "Generate a load, such as step:at=10s,from=50,to=400,capacity=100 (requests/s "
+		 "arriving, and what one replica serves)."},
+	{"boot", "DURATION", OPTION_DURATION, AT(boot_ns), COMMAND_SIMULATE, "30s", 0, HOUR_NS,
+	 .help = "Simulated time from the call to a running instance."},
+	{"serve", "DURATION", OPTION_DURATION, AT(serve_ns), COMMAND_SIMULATE, "10s", 0, HOUR_NS,
+	 .help = "Simulated time from running to serving."},
+	{"price", "USD", OPTION_AMOUNT, AT(price), COMMAND_SIMULATE, "0.10",
+	 .help = "Simulated price of an instance hour."},
+	{"options-file", "FILE", OPTION_TEXT, AT(options_file), EVERY, "/etc/forerun/forerun.yaml",
+	 .help = "Read options from FILE, where each key is an option's name without the dashes."},
+	{"help", NULL, OPTION_SWITCH, AT(help), EVERY, .help = "Show this help."},
+};
+
+const size_t option_specs_count = ARRAY_SIZE(option_specs);
+
+_Static_assert(ARRAY_SIZE(option_specs) <= ARRAY_SIZE(((struct options *)0)->sources),
+	       "each option needs room for its source");

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The core with its effects: the journal in the state directory, and the cloud. */
+#include <sys/stat.h>
+
+#include "cmd/run.h"
+#include "kube/kube.h"
+
+/* What start-up waits for at most: an answer of the instance's own metadata or the API server. */
+#define ANSWER_WAIT_NS (3 * NS_PER_S)
+
+/* ---- core -> world ---- */
+
+static int on_journal(void *arg, const char *json, size_t length, bool sync)
+{
+	struct run *run = arg;
+	int r = appendlog_append(run->journal, json, length, sync);
+
+	if (r < 0)
+		log_error("cannot write the journal in %s: %s; nothing is launched or terminated "
+			  "from here on: make room there and restart forerun",
+			  run->options->state_dir, strerror(-r));
+	return r;
+}
+
+static void on_launch(void *arg, const struct launch_order *order)
+{
+	struct run *run = arg;
+
+	if (run->cloud)
+		cloud_launch(run->cloud, order);
+}
+
+static void on_terminate(void *arg, const struct terminate_order *order)
+{
+	struct run *run = arg;
+
+	if (run->cloud)
+		cloud_terminate(run->cloud, order);
+}
+
+static void on_decided(void *arg, const struct decision *decision)
+{
+	report_decision(arg, decision->id);
+}
+
+static void on_core_timer(void *arg, uint64_t now_ns)
+{
+	struct run *run = arg;
+
+	(void)now_ns;
+	loop_timer_at(run->core_timer, core_tick(run->core, time_now()));
+}
+
+void core_poke(struct run *run)
+{
+	if (run->core_timer)
+		loop_timer_at(run->core_timer, 0);
+}
+
+/* ---- cloud -> core ---- */
+
+static void on_catalog(void *arg, const struct catalog *catalog)
+{
+	struct run *run = arg;
+
+	core_catalog(run->core, catalog);
+	core_poke(run);
+}
+
+static void on_class(void *arg, const struct class_view *view)
+{
+	struct run *run = arg;
+
+	core_class(run->core, view);
+	core_poke(run);
+}
+
+static void on_fleet(void *arg, const struct fleet_view *view)
+{
+	struct run *run = arg;
+
+	core_fleet(run->core, view, time_now());
+	core_poke(run);
+}
+
+static void on_launched(void *arg, const struct launch_result *result)
+{
+	struct run *run = arg;
+
+	core_launched(run->core, result, time_now());
+	core_poke(run);
+}
+
+static void on_terminated(void *arg, const struct terminate_result *result)
+{
+	struct run *run = arg;
+
+	core_terminated(run->core, result, time_now());
+	core_poke(run);
+}
+
+/* ---- what must be known before the core starts ---- */
+
+static void on_whoami(void *arg, const char *instance_id, const char *instance_type,
+		      const char *zone)
+{
+	struct run *run = arg;
+
+	run->asked = true;
+	if (!instance_id[0])
+		return;
+	snprintf(run->instance_id, sizeof(run->instance_id), "%s", instance_id);
+	log_info("this host is %s (%s in %s): it counts as one replica", instance_id, instance_type,
+		 zone);
+}
+
+static void on_version(void *arg, const char *version, const char *error)
+{
+	struct run *run = arg;
+
+	run->asked = true;
+	if (version)
+		snprintf(run->cluster_version, sizeof(run->cluster_version), "%s", version);
+	else
+		log_warning("cannot read the cluster's version: %s; give --cluster-version for the "
+			    "EKS-optimised image",
+			    error);
+}
+
+static void wait_for_answer(struct run *run)
+{
+	uint64_t until_ns = time_mono_ns() + ANSWER_WAIT_NS;
+
+	while (!run->asked && time_mono_ns() < until_ns)
+		loop_round(run->loop, 50);
+}
+
+/* Only where forerun itself runs in a pod and was not told. */
+static void find_cluster_version(struct run *run)
+{
+	struct kube_config config = {0};
+	struct kube *kube = NULL;
+
+	if (run->options->cluster_version) {
+		snprintf(run->cluster_version, sizeof(run->cluster_version), "%s",
+			 run->options->cluster_version);
+		return;
+	}
+	if (kube_new(run->http, &config, &kube) < 0)
+		return;
+	run->asked = false;
+	if (kube_server_version(kube, on_version, run) == 0)
+		wait_for_answer(run);
+	kube_free(kube);
+}
+
+static int open_cloud(struct run *run)
+{
+	struct cloud_events events = {run,	on_catalog,  on_class,
+				      on_fleet, on_launched, on_terminated};
+	struct cloud_config config;
+	int r;
+
+	if (!run->documents.classes.count)
+		return 0;
+	cloud_config_default(&config);
+	config.region = run->options->region;
+	config.name = run->options->name;
+	config.cache_path = run->options->state_dir;
+	config.cluster_version = run->cluster_version[0] ? run->cluster_version : NULL;
+	r = cloud_new(run->loop, run->http, &config, &run->documents, &events, &run->cloud);
+	if (r < 0) {
+		log_error("cannot prepare the AWS client: %s", strerror(-r));
+		return r;
+	}
+	run->asked = false;
+	cloud_whoami(run->cloud, on_whoami, run);
+	wait_for_answer(run);
+	return 0;
+}
+
+/* ---- journal ---- */
+
+static int on_journal_line(void *arg, const char *payload, size_t length, unsigned line)
+{
+	struct run *run = arg;
+	char reason[160] = "";
+	int r = core_replay(run->core, payload, length, reason);
+
+	if (r < 0)
+		log_error("%s/journal:%u: %s; move the file away only if no instance of forerun "
+			  "runs",
+			  run->options->state_dir, line, reason);
+	return r;
+}
+
+static int make_state_dir(const char *path)
+{
+	if (mkdir(path, 0750) == 0 || errno == EEXIST)
+		return 0;
+	log_error("cannot make the state directory %s: %s; give another one with --state-dir", path,
+		  strerror(errno));
+	return -errno;
+}
+
+static int open_journal(struct run *run)
+{
+	_cleanup_free_ char *path = str_printf("%s/journal", run->options->state_dir);
+	int r;
+
+	if (!path)
+		return -ENOMEM;
+	r = make_state_dir(run->options->state_dir);
+	if (r < 0)
+		return r;
+	r = appendlog_open(path, on_journal_line, run, &run->journal);
+	if (r == -EWOULDBLOCK)
+		log_error("another forerun uses the state directory %s: stop it, or give this one "
+			  "its own with --state-dir",
+			  run->options->state_dir);
+	else if (r < 0)
+		log_error("cannot open the journal %s: %s", path, strerror(-r));
+	return r;
+}
+
+static int open_core(struct run *run)
+{
+	struct core_effects effects = {run, on_journal, on_launch, on_terminate, on_decided};
+	struct core_config config = {.mode = (enum core_mode)run->options->mode};
+
+	limits_from_options(run->options, &config.limits);
+	memcpy(config.host, run->host, sizeof(config.host));
+	memcpy(config.instance_id, run->instance_id, sizeof(config.instance_id));
+	return core_new(&config, &run->documents, &effects, &run->core);
+}
+
+int core_side_start(struct run *run)
+{
+	int r = http_client_new(run->loop, &run->http);
+
+	if (r < 0)
+		return r;
+	find_cluster_version(run);
+	r = open_cloud(run);
+	if (r < 0)
+		return r;
+	r = open_core(run);
+	if (r < 0)
+		return r;
+	return open_journal(run);
+}
+
+void core_side_go(struct run *run)
+{
+	if (loop_timer_new(run->loop, on_core_timer, run, &run->core_timer) < 0)
+		return;
+	if (run->cloud)
+		cloud_start(run->cloud);
+	core_start(run->core, time_now());
+	core_poke(run);
+}
+
+void core_side_stop(struct run *run)
+{
+	loop_timer_free(run->core_timer);
+	cloud_free(run->cloud);
+	http_client_free(run->http);
+	core_free(run->core);
+	appendlog_close(run->journal);
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From the kernel to the core: the tick, and the edge that does not wait for it. */
+#include <math.h>
+
+#include "cmd/run.h"
+
+#define HOST_WINDOW_NS (300 * NS_PER_MS)
+
+static void fill_frame(struct run *run, enum frame_kind kind, struct frame *frame)
+{
+	*frame = (struct frame){
+		.kind = kind,
+		.sequence = ++run->sequence,
+		.host_usage = run->host_usage,
+		.host_cpu_cores = run->host_cpu_cores,
+		.host_cpus = run->host_cpus,
+	};
+	memcpy(frame->host, run->host, sizeof(frame->host));
+	frame->count = signal_indicators(run->signal, &frame->indicators);
+}
+
+/* The path that is measured from the kernel's edge to CreateFleet on the wire: nothing is
+ * formatted, logged or drawn before the core has had its say. */
+static void on_edge(void *arg, const struct edge *edge)
+{
+	struct run *run = arg;
+	struct frame frame;
+	struct moment now;
+
+	if (signal_edge(run->signal, edge) < 0)
+		return; /* not sampled yet: the next tick has it */
+	now = time_now();
+	fill_frame(run, FRAME_EDGE, &frame);
+	frame.edge_ns = edge->time_ns;
+	frame.age_ns = now.mono_ns > edge->time_ns ? now.mono_ns - edge->time_ns : 0;
+	core_frame(run->core, &frame, now);
+}
+
+/* ---- thresholds ---- */
+
+static bool selects(const struct label_terms *selector, const struct indicator *indicator)
+{
+	vec_for_each (term, &selector->list) {
+		char value[320];
+		bool known = indicator_label(indicator, term->key, value, sizeof(value)) == 0;
+
+		if (!label_term_matches(term, known ? value : NULL))
+			return false;
+	}
+	return true;
+}
+
+/* The smallest depth that a policy's target for this listener's queue speaks of. Edges look at one
+ * socket, a target at the sum of the group. */
+static uint32_t threshold_of(const struct run *run, const struct indicator *indicator)
+{
+	double least = INFINITY;
+
+	vec_for_each (policy, &run->documents.policies)
+		vec_for_each (metric, &policy->metrics)
+			if (metric->source == SOURCE_EXTERNAL &&
+			    metric->metric == METRIC_ACCEPT_QUEUE_DEPTH && metric->target < least &&
+			    selects(&metric->selector, indicator))
+				least = metric->target;
+	if (isinf(least))
+		return (uint32_t)run->options->edge_depth;
+	least = ceil(least / MAX(indicator->sockets, 1U));
+	return (uint32_t)CLAMP(least, 1.0, (double)(1 << 20));
+}
+
+/* Listeners come and go: each gets its threshold when it is first seen, and when its group grows.
+ */
+static void set_thresholds(struct run *run)
+{
+	const struct indicator *indicators;
+	size_t count = signal_indicators(run->signal, &indicators);
+
+	for (size_t i = 0; i < count; i++) {
+		uint64_t key = indicators[i].id;
+		uint64_t stamp = indicators[i].sockets + 1ULL;
+		uint32_t depth;
+
+		if ((uint64_t)(uintptr_t)map_get(&run->thresholds, key) == stamp)
+			continue;
+		map_put(&run->thresholds, key, (void *)(uintptr_t)stamp);
+		depth = threshold_of(run, &indicators[i]);
+		if (probe_set_edge_depth(run->probe, indicators[i].slot, depth) < 0)
+			log_debug("cannot set the edge depth of slot %u to %u", indicators[i].slot,
+				  depth);
+	}
+	if (run->thresholds.count > 4 * (count + 1024)) /* of listeners long gone */
+		map_free(&run->thresholds);
+}
+
+/* ---- the tick ---- */
+
+/* Cores in use over the fast window, from the counters of the last ticks. */
+static void sample_host(struct run *run, uint64_t now_ns)
+{
+	const struct host_sample *then = NULL;
+	size_t kept = MIN(run->host_count, (size_t)RUN_HOST_SAMPLES);
+
+	if (place_host(run->place, now_ns, &run->host_usage) < 0 || !run->host_usage.cpu_known)
+		return;
+	if (run->host_usage.cpu_limit_known)
+		run->host_cpus = run->host_usage.cpu_limit_cores;
+	for (size_t back = 1; back <= kept; back++) {
+		then = &run->host_samples[(run->host_count - back) % RUN_HOST_SAMPLES];
+		if (now_ns - then->time_ns >= HOST_WINDOW_NS)
+			break;
+	}
+	if (then && now_ns > then->time_ns && run->host_usage.cpu_ns >= then->cpu_ns)
+		run->host_cpu_cores = (double)(run->host_usage.cpu_ns - then->cpu_ns) /
+				      (double)(now_ns - then->time_ns);
+	run->host_samples[run->host_count++ % RUN_HOST_SAMPLES] =
+		(struct host_sample){now_ns, run->host_usage.cpu_ns};
+}
+
+static void record_sample(struct run *run, const struct sample *sample, const struct placed *placed)
+{
+	int r;
+
+	if (!run->record)
+		return;
+	r = lab_record(run->record, sample, placed, &run->host_usage);
+	if (r == 0)
+		return;
+	log_error("cannot write the recording %s: %s; recording stops", run->options->record,
+		  strerror(-r));
+	fclose(TAKE(run->record));
+}
+
+static int sample_all(struct run *run, uint64_t now_ns)
+{
+	const struct sample *sample;
+	const struct placed *placed;
+	int r = probe_sample(run->probe, now_ns, &sample);
+
+	if (r < 0)
+		return r;
+	run->health = sample->health;
+	r = place_sample(run->place, sample, &placed);
+	if (r < 0)
+		return r;
+	sample_host(run, now_ns);
+	record_sample(run, sample, placed);
+	r = signal_feed(run->signal, sample, placed);
+	if (r == 0)
+		run->sampled_ns = sample->time_ns;
+	return r;
+}
+
+static void pat_watchdog(struct run *run, uint64_t now_ns)
+{
+	if (!run->watchdog_ns || now_ns < run->watchdog_at_ns)
+		return;
+	run->watchdog_at_ns = now_ns + run->watchdog_ns;
+	notify_send("WATCHDOG=1");
+}
+
+static void on_tick(void *arg, uint64_t now_ns)
+{
+	struct run *run = arg;
+	struct frame frame;
+	struct moment now = time_now();
+	int r = sample_all(run, now.mono_ns);
+
+	if (r < 0) {
+		log_warning("cannot read the listeners: %s; trying again in %llu ms", strerror(-r),
+			    (unsigned long long)(run->options->interval_ns / NS_PER_MS));
+	} else {
+		now = time_now();
+		fill_frame(run, FRAME_TICK, &frame);
+		frame.age_ns = now.mono_ns > run->sampled_ns ? now.mono_ns - run->sampled_ns : 0;
+		core_frame(run->core, &frame, now);
+		set_thresholds(run);
+		pat_watchdog(run, now_ns);
+	}
+	/* Behind by more than an interval: go on from here instead of catching up. */
+	run->tick_at_ns += run->options->interval_ns;
+	if (run->tick_at_ns < now.mono_ns) {
+		run->tick_overruns++;
+		run->tick_at_ns = now.mono_ns + run->options->interval_ns;
+	}
+	loop_timer_at(run->tick_timer, run->tick_at_ns);
+}
+
+static int open_rooms(struct run *run)
+{
+	struct probe_config probe;
+	struct signal_config signal;
+	struct place_config place = {.usage_every_ms = 100};
+	int r = place_new(&place, &run->place);
+
+	if (r < 0) {
+		log_error("cannot find owners: %s; is a cgroup2 file system mounted?",
+			  strerror(-r));
+		return r;
+	}
+	run->host_cpu_cores = NAN;
+	if (place_host(run->place, time_mono_ns(), &run->host_usage) == 0)
+		run->host_cpus = run->host_usage.cpu_limit_cores;
+	signal_config_default(&signal);
+	signal.host_cpus = run->host_cpus;
+	r = signal_new(&signal, &run->signal);
+	if (r < 0)
+		return r;
+	probe_config_default(&probe);
+	probe.listeners_max = (uint32_t)run->options->listeners_max;
+	probe.connections_max = (uint32_t)run->options->connections_max;
+	probe.edge_depth = (uint32_t)run->options->edge_depth;
+	probe.rescan_ms = (uint32_t)(run->options->rescan_ns / NS_PER_MS);
+	probe.pin_path = run->options->pin;
+	return probe_new(&probe, &run->probe);
+}
+
+int feed_start(struct run *run)
+{
+	int r = open_rooms(run);
+
+	if (r < 0)
+		return r;
+	r = loop_timer_new(run->loop, on_tick, run, &run->tick_timer);
+	if (r < 0)
+		return r;
+	run->watchdog_ns = notify_watchdog_ns();
+	run->tick_at_ns = time_mono_ns();
+	loop_timer_at(run->tick_timer, run->tick_at_ns);
+	return probe_watch_edges(run->probe, run->loop, on_edge, run);
+}
+
+void feed_stop(struct run *run)
+{
+	loop_timer_free(run->tick_timer);
+	probe_free(run->probe);
+	signal_free(run->signal);
+	place_free(run->place);
+	map_free(&run->thresholds);
+}
