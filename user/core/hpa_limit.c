@@ -170,13 +170,15 @@ static int32_t limit_with_behavior(const struct hpa_state *state, const struct h
 	int32_t allowed;
 
 	if (stabilized > input->current) {
-		allowed = MAX(rate_limit(state, input, true, lines), input->current);
+		allowed = rate_limit(state, input, true, lines);
+		allowed = MAX(allowed, input->current);
 		*reason = policy->max_replicas > allowed ? "ScaleUpLimit" : "TooManyReplicas";
 		allowed = MIN(allowed, policy->max_replicas);
 		if (stabilized > allowed)
 			return allowed;
 	} else if (stabilized < input->current) {
-		allowed = MIN(rate_limit(state, input, false, lines), input->current);
+		allowed = rate_limit(state, input, false, lines);
+		allowed = MIN(allowed, input->current);
 		*reason = policy->min_replicas < allowed ? "ScaleDownLimit" : "TooFewReplicas";
 		allowed = MAX(allowed, policy->min_replicas);
 		if (stabilized < allowed)
