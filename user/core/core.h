@@ -34,6 +34,8 @@ struct core_config {
 	struct core_limits limits;
 	char host[WIRE_HOST_SIZE]; /* part of every decision id */
 	char instance_id[32]; /* of this host on EC2, "" elsewhere: it is a replica itself */
+	char owner[CLOUD_NAME_SIZE]; /* tag forerun.dev/owner of what is launched: cloud_config.name
+				      */
 };
 
 /* One replica decision: why, what, what came of it. */

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+
+#include "core/core_private.h"
+
+#define EVALUATE_AT_LEAST_EVERY_NS NS_PER_S
+
+void core_limits_default(struct core_limits *limits)
+{
+	*limits = (struct core_limits){
+		.launches_per_minute = 20,
+		.usd_per_hour = INFINITY,
+		.stale_ns = 3 * NS_PER_S,
+		.lead_time_ns = 40 * NS_PER_S,
+		.no_capacity_ns = 180 * NS_PER_S,
+		.serving_after_ns = 20 * NS_PER_S,
+	};
+}
+
+static void pools_new(struct core *core)
+{
+	vec_for_each (node_class, &core->documents->classes)
+		core->classes[core->classes_count++].node_class = node_class;
+	vec_for_each (pool, &core->documents->pools) {
+		struct pool_state *state = &core->pools[core->pools_count++];
+
+		state->pool = pool;
+		for (size_t i = 0; i < core->classes_count; i++)
+			if (str_equal(core->classes[i].node_class->name, pool->node_class))
+				state->class = &core->classes[i];
+	}
+}
+
+static int policies_new(struct core *core)
+{
+	size_t at = 0;
+
+	vec_for_each (policy, &core->documents->policies) {
+		struct policy_state *state = &core->policies[core->policies_count];
+		size_t count = policy->metrics.count;
+
+		state->policy = policy;
+		state->pool = pool_find(core, policy->pool);
+		state->metrics_at = at;
+		state->readings = calloc(MAX(count, 1), sizeof(*state->readings));
+		state->readings_up = calloc(MAX(count, 1), sizeof(*state->readings_up));
+		state->observations = calloc(MAX(count, 1), sizeof(*state->observations));
+		core->status[core->policies_count++].policy = policy;
+		if (!state->readings || !state->readings_up || !state->observations)
+			return -ENOMEM;
+		vec_for_each (metric, &policy->metrics)
+			core->metrics[at++] = (struct metric_ref){policy, metric};
+	}
+	return 0;
+}
+
+static int tables_new(struct core *core)
+{
+	const struct documents *documents = core->documents;
+
+	vec_for_each (policy, &documents->policies)
+		core->metrics_count += policy->metrics.count;
+	core->metrics = calloc(MAX(core->metrics_count, 1), sizeof(*core->metrics));
+	core->policies = calloc(MAX(documents->policies.count, 1), sizeof(*core->policies));
+	core->status = calloc(MAX(documents->policies.count, 1), sizeof(*core->status));
+	core->pools = calloc(MAX(documents->pools.count, 1), sizeof(*core->pools));
+	core->classes = calloc(MAX(documents->classes.count, 1), sizeof(*core->classes));
+	if (!core->metrics || !core->policies || !core->status || !core->pools || !core->classes)
+		return -ENOMEM;
+	pools_new(core);
+	return policies_new(core);
+}
+
+int core_new(const struct core_config *config, const struct documents *documents,
+	     const struct core_effects *effects, struct core **out)
+{
+	struct core *core = calloc(1, sizeof(*core));
+	int r;
+
+	if (!core)
+		return -ENOMEM;
+	core->config = *config;
+	core->documents = documents;
+	core->effects = *effects;
+	core->host_hash = (uint32_t)(hash_text(config->host) ^ (hash_text(config->host) >> 32));
+	r = tables_new(core);
+	if (r < 0) {
+		core_free(core);
+		return r;
+	}
+	*out = core;
+	return 0;
+}
+
+static void free_lists(struct core *core)
+{
+	vec_for_each (it, &core->hosts)
+		host_view_free(*it);
+	vec_for_each (it, &core->records)
+		record_free(*it);
+	vec_for_each (it, &core->instances)
+		free(*it);
+	vec_for_each (it, &core->orders)
+		open_order_free(*it);
+	vec_for_each (it, &core->retirements)
+		open_retirement_free(*it);
+	vec_free(&core->hosts);
+	vec_free(&core->records);
+	vec_free(&core->instances);
+	vec_free(&core->orders);
+	vec_free(&core->retirements);
+	vec_free(&core->no_capacity);
+	vec_free(&core->launches);
+	map_free(&core->instances_by_id);
+}
+
+void core_free(struct core *core)
+{
+	if (!core)
+		return;
+	for (size_t i = 0; i < core->policies_count; i++) {
+		hpa_state_free(&core->policies[i].up);
+		hpa_state_free(&core->policies[i].down);
+		free(core->policies[i].readings);
+		free(core->policies[i].readings_up);
+		free(core->policies[i].observations);
+	}
+	for (size_t i = 0; i < core->pools_count; i++) {
+		vec_free(&core->pools[i].offerings);
+		vec_free(&core->pools[i].offers[0].list);
+		vec_free(&core->pools[i].offers[1].list);
+	}
+	for (size_t i = 0; i < core->classes_count; i++) {
+		vec_free(&core->classes[i].subnets);
+		vec_free(&core->classes[i].templates);
+	}
+	free_lists(core);
+	free(core->metrics);
+	free(core->policies);
+	free(core->status);
+	free(core->pools);
+	free(core->classes);
+	text_free(&core->line);
+	free(core);
+}
+
+void core_start(struct core *core, struct moment now)
+{
+	core->started = true;
+	instances_start(core, now);
+	orders_start(core, now);
+	retirements_start(core, now);
+	for (size_t i = core->records.count; i-- > 0;)
+		record_close_if_done(core, core->records.at[i], now);
+}
+
+void core_catalog(struct core *core, const struct catalog *catalog)
+{
+	for (size_t p = 0; p < core->pools_count; p++) {
+		struct pool_state *pool = &core->pools[p];
+
+		vec_clear(&pool->offerings);
+		for (size_t i = 0; i < catalog->count; i++)
+			if (offering_matches(&catalog->offerings[i], pool->pool))
+				*vec_push(&pool->offerings) = catalog->offerings[i];
+	}
+	vec_for_each (it, &core->instances)
+		instance_describe(core, *it);
+	vec_for_each (it, &core->orders)
+		order_worst(core, *it);
+	offers_rebuild_all(core);
+}
+
+void core_class(struct core *core, const struct class_view *view)
+{
+	for (size_t i = 0; i < core->classes_count; i++) {
+		struct class_state *class = &core->classes[i];
+
+		if (!str_equal(class->node_class->name, view->name))
+			continue;
+		class->known = true;
+		class->ready = view->ready;
+		set_text(class->problem, view->problem);
+		vec_clear(&class->subnets);
+		vec_clear(&class->templates);
+		for (size_t s = 0; s < view->subnets_count; s++)
+			*vec_push(&class->subnets) = view->subnets[s];
+		for (size_t t = 0; t < view->templates_count; t++)
+			*vec_push(&class->templates) = view->templates[t];
+	}
+	offers_rebuild_all(core);
+}
+
+void core_frame(struct core *core, const struct frame *frame, struct moment now)
+{
+	bool edge = frame->kind == FRAME_EDGE;
+
+	core->last_frame_ns = now.mono_ns;
+	core->totals.edges += edge;
+	frame_take(core, frame, now);
+	evaluate_all(core, now, edge ? frame->edge_ns : 0);
+}
+
+uint64_t core_tick(struct core *core, struct moment now)
+{
+	uint64_t next_ns = now.mono_ns + EVALUATE_AT_LEAST_EVERY_NS;
+
+	if (no_capacity_decay(core, now.mono_ns))
+		offers_rebuild_all(core);
+	next_ns = MIN(next_ns, instances_tick(core, now));
+	if (core->started) {
+		next_ns = MIN(next_ns, orders_tick(core, now));
+		next_ns = MIN(next_ns, retirements_tick(core, now));
+	}
+	if (now.mono_ns >= core->last_evaluated_ns + EVALUATE_AT_LEAST_EVERY_NS)
+		evaluate_all(core, now, 0);
+	return MAX(next_ns, now.mono_ns + NS_PER_MS);
+}
+
+size_t core_policies(struct core *core, const struct policy_status **out)
+{
+	*out = core->status;
+	return core->policies_count;
+}
+
+void core_totals(const struct core *core, struct core_totals *out)
+{
+	*out = core->totals;
+	out->usd_per_hour = 0;
+	vec_for_each (it, &core->instances) {
+		if (!instance_billed(*it))
+			continue;
+		out->instances_pending += (*it)->state == INSTANCE_PENDING;
+		out->instances_running += (*it)->state == INSTANCE_RUNNING;
+		if (!isnan((*it)->usd_per_hour))
+			out->usd_per_hour += (*it)->usd_per_hour;
+	}
+	out->lead_time_seconds =
+		lead_time_seconds(core, core->pools_count ? &core->pools[0] : NULL);
+}
+
+const struct decision *core_decision(const struct core *core, size_t index)
+{
+	if (index >= core->records.count)
+		return NULL;
+	return &core->records.at[core->records.count - 1 - index]->decision;
+}
+
+const struct decision *core_decision_by_id(const struct core *core, const char *id)
+{
+	struct record *record = record_find(core, id);
+
+	return record ? &record->decision : NULL;
+}

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the core share among themselves. */
+#ifndef FORERUN_CORE_PRIVATE_H
+#define FORERUN_CORE_PRIVATE_H
+
+#include "base/map.h"
+#include "core/core.h"
+
+#define DECISIONS_KEPT 256
+#define WITNESSES 4
+#define TYPES_PER_ORDER 60 /* as Karpenter: larger requests are refused as too large */
+#define ATTEMPTS_MAX 6
+#define LEAD_TIMES_KEPT 16
+#define OBSERVATION_SPAN_NS (100 * NS_PER_MS) /* one tick */
+/* DescribeInstances may not show an instance for minutes after CreateFleet named it. */
+#define VISIBLE_WITHIN_NS (5 * 60 * NS_PER_S)
+#define MISSING_FOR_NS (60 * NS_PER_S)
+/* EC2 honours a ClientToken for at least a day. An older order is settled by its tags alone. */
+#define TOKEN_GOOD_FOR_NS (12 * 3600 * NS_PER_S)
+/* A decision that a restart cut short is finished when it is younger than this. */
+#define DECISION_FRESH_NS (5 * 60 * NS_PER_S)
+
+/* A listener that speaks in a decision: kept by value, for its frame is gone by then. */
+struct witness {
+	char address[ADDRESS_TEXT_SIZE];
+	char owner[80];
+	double value;
+	uint64_t age_ns; /* when the frame was received */
+	enum diagnosis diagnosis;
+	bool left_out; /* of the reading for scale-up */
+	char reason[240];
+};
+
+/* What one host's newest frame says about one metric of one policy. */
+struct contribution {
+	uint32_t matched, stale, unknown, left_out, pressing;
+	double usage; /* of all that match */
+	double usage_up, fast_up, trend_up; /* without those that more capacity would not help */
+	double limit;
+	uint64_t age_ns; /* of the oldest value in it, when the frame was received */
+	struct witness witnesses[WITNESSES]; /* the largest, those left out first */
+	size_t witnesses_count;
+};
+
+struct match {
+	uint64_t id, owner;
+};
+
+struct host_view {
+	char host[WIRE_HOST_SIZE];
+	uint64_t received_ns, age_ns;
+	double cpu_cores, cpus;
+	struct contribution *contributions; /* core->metrics_count */
+	/* Which metrics select which listener: labels are compared once, not on every frame. */
+	VEC(struct match) matches;
+	uint64_t *match_bits;
+	size_t match_bits_count;
+};
+
+/* One (policy, metric), numbered through. */
+struct metric_ref {
+	const struct policy *policy;
+	const struct policy_metric *metric;
+};
+
+struct class_state {
+	const struct node_class *node_class;
+	bool known, ready;
+	char problem[CLOUD_TEXT_SIZE];
+	VEC(struct subnet) subnets;
+	VEC(struct launch_template) templates;
+};
+
+/* A (type, zone) that can be ordered now, with what the limits need to know of it. */
+struct offer {
+	struct launch_override override;
+	uint32_t vcpus;
+	uint64_t memory_mib;
+};
+struct offers {
+	VEC(struct offer) list;
+};
+
+struct pool_state {
+	const struct pool *pool;
+	struct class_state *class;
+	VEC(struct offering) offerings; /* those that the requirements leave */
+	struct offers offers[2]; /* by capacity type: placed, not out of capacity, by price */
+	double lead_times[LEAD_TIMES_KEPT];
+	uint64_t lead_times_count;
+};
+
+/* Nothing to be had for a while. An empty type or zone stands for every one. */
+struct no_capacity {
+	char instance_type[32], zone[32];
+	enum capacity_type capacity_type;
+	uint64_t until_ns;
+};
+
+struct instance {
+	char id[32], instance_type[32], zone[32];
+	char decision[48], token[64], pool[CLOUD_NAME_SIZE], policy[CLOUD_NAME_SIZE];
+	enum capacity_type capacity_type;
+	enum instance_state state;
+	uint32_t vcpus;
+	uint64_t memory_mib;
+	double usd_per_hour;
+	uint64_t launched_wall_ns, known_wall_ns;
+	uint64_t known_ns; /* when it was first heard of */
+	uint64_t sent_ns; /* when its call left; 0: not in this run */
+	uint64_t running_ns, running_wall_ns; /* since when; 0: not yet */
+	uint64_t missing_ns; /* since when it is not shown any more; 0: it is */
+	uint64_t gone_ns; /* kept a while, so that an old picture does not bring it back */
+	uint64_t view; /* number of the last view that showed it */
+	bool seen, serving, terminating, gone;
+};
+
+/* A CreateFleet whose end is not known. */
+struct open_order {
+	struct launch_order order;
+	uint64_t made_ns, made_wall_ns;
+	uint64_t retry_ns; /* asked again then, when no answer has come */
+	uint64_t uncertain_ns; /* the last time it may have had its effect without our knowing; 0:
+				  never */
+	uint32_t tries;
+	uint32_t vcpus_worst;
+	uint64_t memory_mib_worst;
+	double usd_worst;
+	bool ask; /* false: only its tags can tell */
+	bool settle_by_tags; /* once everything launched under its token must be visible, what is
+				not was not launched */
+};
+
+struct open_retirement {
+	struct terminate_order order;
+	uint64_t retry_ns;
+	uint32_t tries;
+};
+
+struct record {
+	struct decision decision; /* first: the door hands out its address */
+	uint32_t attempts;
+	uint32_t count; /* instances that were decided */
+	bool retry; /* the remainder waits for its next attempt */
+	uint64_t retry_ns;
+	VEC(struct no_capacity) failed; /* offers that failed in this decision; until_ns unused */
+};
+
+struct launch_count {
+	uint64_t time_ns, wall_ns;
+	uint32_t count;
+	char token[64];
+};
+
+/* Nothing is done on the first observation: a metric counts when it was known in two frames, a tick
+ * apart. */
+struct observation {
+	uint32_t frames;
+	uint64_t since_ns, last_ns;
+};
+
+/* What was recorded as held, so that it is recorded once and not on every tick. */
+struct held_memory {
+	char key[96];
+	uint64_t last_ns;
+};
+
+struct policy_state {
+	const struct policy *policy;
+	struct pool_state *pool;
+	size_t metrics_at; /* index of its first metric in core->metrics */
+	struct hpa_state up, down;
+	struct reading *readings, *readings_up;
+	bool any_known, all_known, stale;
+	uint32_t pressing;
+	struct observation *observations; /* one for each metric */
+	bool observed;
+	uint64_t backoff_ns;
+	uint32_t backoff_tries;
+	char backoff_why[CLOUD_TEXT_SIZE];
+	struct held_memory held[8];
+	int32_t wish_up, wish_down; /* observe mode: what was recorded already */
+	uint64_t wish_up_ns, wish_down_ns;
+};
+
+struct core {
+	struct core_config config;
+	const struct documents *documents;
+	struct core_effects effects;
+
+	struct metric_ref *metrics;
+	size_t metrics_count;
+	struct policy_state *policies;
+	struct policy_status *status;
+	size_t policies_count;
+	struct pool_state *pools;
+	size_t pools_count;
+	struct class_state *classes;
+	size_t classes_count;
+
+	VEC(struct host_view *) hosts;
+	VEC(struct record *) records; /* the newest last */
+	VEC(struct instance *) instances;
+	struct map instances_by_id;
+	VEC(struct open_order *) orders;
+	VEC(struct open_retirement *) retirements;
+	VEC(struct no_capacity) no_capacity;
+	VEC(struct launch_count) launches;
+
+	struct core_totals totals;
+	uint64_t last_frame_ns, last_evaluated_ns;
+	uint64_t last_id_ms;
+	uint64_t sequence;
+	uint32_t host_hash;
+	bool started, fleet_known;
+	uint64_t views;
+	int journal_error;
+	struct text line; /* of the journal, reused */
+};
+
+/* What has been settled about an order before it is one. */
+struct plan {
+	enum capacity_type capacity_type;
+	uint32_t count;
+	VEC(struct launch_override) overrides;
+	uint32_t vcpus_worst;
+	uint64_t memory_mib_worst;
+	double usd_worst;
+	char held_key[96]; /* what kept count at 0; "" otherwise */
+	char held[CLOUD_TEXT_SIZE];
+};
+
+/* ---- line.c: text in fixed places ---- */
+void line_add(char *out, size_t size, const char *format, ...) _printf_(3, 4);
+#define set_text(to, from) snprintf(to, sizeof(to), "%s", from)
+
+/* ---- reading.c ---- */
+void host_view_free(struct host_view *view);
+void frame_take(struct core *core, const struct frame *frame, struct moment now);
+void policy_read(struct core *core, struct policy_state *policy, struct moment now);
+void policy_signals_text(struct core *core, const struct policy_state *policy, struct moment now,
+			 char *out, size_t size);
+const struct witness *policy_left_out(const struct core *core, const struct policy_state *policy);
+double forecast_of(double present, double fast, double trend_per_second, double lead_seconds,
+		   double ceiling);
+
+/* ---- evaluate.c ---- */
+void evaluate_all(struct core *core, struct moment now, uint64_t edge_ns);
+void policy_backoff(struct core *core, const char *policy, const char *why, struct moment now);
+void policy_launched(struct core *core, const char *policy);
+struct policy_state *policy_find(struct core *core, const char *name);
+
+/* ---- offerings.c ---- */
+bool offering_matches(const struct offering *offering, const struct pool *pool);
+void offers_rebuild(struct core *core, struct pool_state *pool);
+void offers_rebuild_all(struct core *core);
+bool no_capacity_covers(const struct no_capacity *entry, const char *instance_type,
+			const char *zone, enum capacity_type type);
+void no_capacity_remember(struct core *core, const char *instance_type, const char *zone,
+			  enum capacity_type type, uint64_t now_ns);
+bool no_capacity_decay(struct core *core, uint64_t now_ns);
+struct pool_state *pool_find(struct core *core, const char *name);
+void instance_describe(struct core *core, struct instance *instance);
+
+/* ---- plan.c ---- */
+void plan_make(struct core *core, struct pool_state *pool, uint32_t wanted,
+	       const struct record *record, struct moment now, struct plan *plan, char *limits,
+	       size_t limits_size);
+void plan_free(struct plan *plan);
+void launches_forget(struct core *core, const char *token, uint32_t unused);
+
+/* ---- decide.c ---- */
+struct record *record_new(struct core *core, enum decision_kind kind,
+			  const struct policy_state *policy, struct moment now);
+void record_free(struct record *record);
+struct record *record_find(const struct core *core, const char *id);
+void records_trim(struct core *core);
+void record_step(struct core *core, struct record *record, struct moment when, const char *format,
+		 ...) _printf_(4, 5);
+void record_changed(struct core *core, struct record *record);
+void record_close_if_done(struct core *core, struct record *record, struct moment now);
+
+/* ---- launch.c ---- */
+void attempt_next(struct core *core, struct record *record, struct moment now);
+void order_replay_result(struct core *core, const struct launch_result *result,
+			 struct moment then);
+void orders_settle(struct core *core, uint64_t asked_ns, struct moment now);
+
+/* ---- order.c ---- */
+int order_place(struct core *core, struct record *record, const struct plan *plan,
+		struct moment now);
+void orders_start(struct core *core, struct moment now);
+uint64_t orders_tick(struct core *core, struct moment now);
+struct open_order *order_find(struct core *core, const char *token);
+void order_remove(struct core *core, struct open_order *open);
+uint64_t mono_of(uint64_t wall_ns, struct moment now);
+void order_worst(struct core *core, struct open_order *open);
+void open_order_free(struct open_order *open);
+uint32_t order_coming(const struct core *core, const struct open_order *open);
+uint64_t backoff_after(const char *token, uint32_t tries);
+
+/* ---- fleet.c ---- */
+struct instance *instance_find(const struct core *core, const char *id);
+struct instance *instance_add(struct core *core, const char *id);
+bool instance_live(const struct instance *instance);
+bool instance_billed(const struct instance *instance);
+void instances_start(struct core *core, struct moment now);
+uint64_t instances_tick(struct core *core, struct moment now);
+void instance_gone(struct core *core, struct instance *instance, struct moment now,
+		   const char *why);
+void replicas_count(const struct core *core, const struct policy_state *policy, int32_t *current,
+		    int32_t *ready);
+double lead_time_seconds(const struct core *core, const struct pool_state *pool);
+void lead_time_learn(struct pool_state *pool, double seconds);
+
+/* ---- retire.c ---- */
+int retire(struct core *core, struct record *record, struct policy_state *policy, uint32_t count,
+	   struct moment now);
+uint32_t retirable(const struct core *core, const struct policy_state *policy);
+void retirements_start(struct core *core, struct moment now);
+uint64_t retirements_tick(struct core *core, struct moment now);
+void retirement_mark(struct core *core, const struct open_retirement *open, bool terminating);
+void open_retirement_free(struct open_retirement *open);
+
+/* ---- journal.c ---- */
+int journal_decision(struct core *core, const struct record *record, struct moment now);
+int journal_order(struct core *core, const struct open_order *open, uint32_t attempt,
+		  struct moment now);
+void journal_result(struct core *core, const struct launch_result *result, struct moment now);
+void journal_step(struct core *core, const char *decision, const struct decision_step *step);
+int journal_terminate(struct core *core, const struct terminate_order *order, struct moment now);
+void journal_terminated(struct core *core, const struct terminate_result *result,
+			struct moment now);
+void journal_instance(struct core *core, const struct instance *instance, const char *state,
+		      struct moment now);
+void journal_lead(struct core *core, const char *pool, double seconds, struct moment now);
+void journal_closed(struct core *core, const struct record *record, struct moment now);
+const char *outcome_text(enum launch_outcome outcome);
+
+#endif

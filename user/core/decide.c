@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Decisions: their ids, what happened to them, when they are over. */
+#include "core/core_private.h"
+
+static void base36(uint64_t value, char *out, size_t size)
+{
+	char digits[16];
+	size_t n = 0, at = 0;
+
+	do {
+		digits[n++] = "0123456789abcdefghijklmnopqrstuvwxyz"[value % 36];
+		value /= 36;
+	} while (value && n < sizeof(digits));
+	while (n && at + 1 < size)
+		out[at++] = digits[--n];
+	out[at] = '\0';
+}
+
+/* "fr-<host>-<wall ms, base 36>-<n>": the milliseconds only ever grow, also over a restart (the
+ * journal tells the last), so no id comes twice. */
+static void id_next(struct core *core, struct moment now, char *out, size_t size)
+{
+	uint64_t ms = MAX(now.wall_ns / NS_PER_MS, core->last_id_ms + 1);
+	char text[16], n[16];
+
+	core->last_id_ms = ms;
+	base36(ms, text, sizeof(text));
+	base36(++core->sequence, n, sizeof(n));
+	snprintf(out, size, "fr-%08x-%s-%s", core->host_hash, text, n);
+}
+
+struct record *record_new(struct core *core, enum decision_kind kind,
+			  const struct policy_state *policy, struct moment now)
+{
+	struct record *record = calloc(1, sizeof(*record));
+
+	if (!record)
+		return NULL;
+	id_next(core, now, record->decision.id, sizeof(record->decision.id));
+	record->decision.kind = kind;
+	record->decision.mode = core->config.mode;
+	record->decision.made = now;
+	set_text(record->decision.policy, policy->policy->name);
+	set_text(record->decision.pool, policy->policy->pool);
+	*vec_push(&core->records) = record;
+	records_trim(core);
+	return record;
+}
+
+void record_free(struct record *record)
+{
+	if (!record)
+		return;
+	vec_free(&record->decision.steps);
+	vec_free(&record->failed);
+	free(record);
+}
+
+/* The oldest that are over go; one that is not over stays, whatever its age. */
+void records_trim(struct core *core)
+{
+	for (size_t i = 0; i + 1 < core->records.count && core->records.count > DECISIONS_KEPT;) {
+		struct record *record = core->records.at[i];
+
+		if (!record->decision.closed) {
+			i++;
+			continue;
+		}
+		record_free(record);
+		vec_remove(&core->records, i);
+	}
+}
+
+struct record *record_find(const struct core *core, const char *id)
+{
+	for (size_t i = core->records.count; i-- > 0;)
+		if (strcmp(core->records.at[i]->decision.id, id) == 0)
+			return core->records.at[i];
+	return NULL;
+}
+
+void record_changed(struct core *core, struct record *record)
+{
+	if (core->effects.decided)
+		core->effects.decided(core->effects.arg, &record->decision);
+}
+
+void record_step(struct core *core, struct record *record, struct moment when, const char *format,
+		 ...)
+{
+	struct decision_step *step;
+	va_list arguments;
+
+	if (!record)
+		return;
+	step = vec_push(&record->decision.steps);
+	step->mono_ns = when.mono_ns;
+	step->wall_ns = when.wall_ns;
+	va_start(arguments, format);
+	vsnprintf(step->text, sizeof(step->text), format, arguments);
+	va_end(arguments);
+	journal_step(core, record->decision.id, step);
+}
+
+static bool instances_settled(const struct core *core, const char *decision)
+{
+	vec_for_each (it, &core->instances)
+		if (strcmp((*it)->decision, decision) == 0 && !(*it)->gone && !(*it)->serving)
+			return false;
+	return true;
+}
+
+/* A launch is over when every instance serves or is gone; a retirement when EC2 has confirmed it;
+ * what was only recorded, at once. */
+void record_close_if_done(struct core *core, struct record *record, struct moment now)
+{
+	if (!record || record->decision.closed || record->retry)
+		return;
+	vec_for_each (it, &core->orders)
+		if (strcmp((*it)->order.decision, record->decision.id) == 0)
+			return;
+	vec_for_each (it, &core->retirements)
+		if (strcmp((*it)->order.decision, record->decision.id) == 0)
+			return;
+	if (record->decision.kind == DECISION_SCALE_UP &&
+	    !instances_settled(core, record->decision.id))
+		return;
+	record->decision.closed = true;
+	journal_closed(core, record, now);
+	record_changed(core, record);
+}
+
+const char *decision_kind_text(enum decision_kind kind)
+{
+	switch (kind) {
+	case DECISION_SCALE_UP:
+		return "scale-up";
+	case DECISION_SCALE_DOWN:
+		return "scale-down";
+	case DECISION_HELD:
+		return "held";
+	}
+	return "unknown";
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What there is: the instances that the journal and EC2's answers name, held against what
+ * DescribeInstances shows. That view lags behind: what was just launched may be missing from it for
+ * minutes and still counts.
+ */
+#include <math.h>
+
+#include "core/core_private.h"
+
+#define GONE_KEPT_NS (600 * NS_PER_S)
+
+struct instance *instance_find(const struct core *core, const char *id)
+{
+	return map_get(&core->instances_by_id, hash_text(id));
+}
+
+struct instance *instance_add(struct core *core, const char *id)
+{
+	struct instance *instance = calloc(1, sizeof(*instance));
+
+	if (!instance)
+		return NULL;
+	set_text(instance->id, id);
+	instance->usd_per_hour = NAN;
+	*vec_push(&core->instances) = instance;
+	map_put(&core->instances_by_id, hash_text(id), instance);
+	return instance;
+}
+
+/* Is a replica, now or soon. */
+bool instance_live(const struct instance *instance)
+{
+	return !instance->gone && !instance->terminating &&
+	       (instance->state == INSTANCE_PENDING || instance->state == INSTANCE_RUNNING);
+}
+
+/* Costs money, and counts towards the pool's limits. */
+bool instance_billed(const struct instance *instance)
+{
+	return !instance->gone &&
+	       (instance->state == INSTANCE_PENDING || instance->state == INSTANCE_RUNNING);
+}
+
+static bool is_of(const struct instance *instance, const struct policy_state *policy)
+{
+	return strcmp(instance->policy, policy->policy->name) == 0 &&
+	       strcmp(instance->pool, policy->policy->pool) == 0;
+}
+
+static uint32_t records_waiting(const struct core *core, const struct policy_state *policy)
+{
+	uint32_t waiting = 0;
+
+	vec_for_each (it, &core->records)
+		if ((*it)->retry && strcmp((*it)->decision.policy, policy->policy->name) == 0)
+			waiting += (*it)->count - MIN((*it)->count, (*it)->decision.launched +
+									    (*it)->decision.failed);
+	return waiting;
+}
+
+/* current: this host (the base replica, unless it is an instance of the pool itself), what runs or
+ * starts, and what is on its way. ready: of these, what serves. */
+void replicas_count(const struct core *core, const struct policy_state *policy, int32_t *current,
+		    int32_t *ready)
+{
+	bool self = false;
+
+	*current = *ready = 0;
+	vec_for_each (it, &core->instances) {
+		bool is_self = *core->config.instance_id &&
+			       strcmp((*it)->id, core->config.instance_id) == 0;
+
+		if (!is_of(*it, policy) || !instance_live(*it))
+			continue;
+		self |= is_self;
+		++*current;
+		*ready += (*it)->serving || is_self;
+	}
+	if (!self) {
+		++*current;
+		++*ready;
+	}
+	vec_for_each (it, &core->orders)
+		if (strcmp((*it)->order.policy, policy->policy->name) == 0)
+			*current += (int32_t)order_coming(core, *it);
+	*current += (int32_t)records_waiting(core, policy);
+}
+
+/* ---- lead time ---- */
+
+static int double_compare(const void *a, const void *b)
+{
+	double left = *(const double *)a, right = *(const double *)b;
+
+	return (left > right) - (left < right);
+}
+
+/* The median of the last ones of this pool, the configured one until there is any. */
+double lead_time_seconds(const struct core *core, const struct pool_state *pool)
+{
+	double sorted[LEAD_TIMES_KEPT];
+	size_t count = pool ? MIN(pool->lead_times_count, LEAD_TIMES_KEPT) : 0;
+
+	if (!count)
+		return (double)core->config.limits.lead_time_ns / NS_PER_S;
+	memcpy(sorted, pool->lead_times, count * sizeof(*sorted));
+	qsort(sorted, count, sizeof(*sorted), double_compare);
+	return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
+}
+
+void lead_time_learn(struct pool_state *pool, double seconds)
+{
+	pool->lead_times[pool->lead_times_count++ % LEAD_TIMES_KEPT] = seconds;
+}
+
+/* ---- state changes ---- */
+
+static void step_of(struct core *core, const struct instance *instance, struct moment now,
+		    const char *what)
+{
+	struct record *record = record_find(core, instance->decision);
+
+	if (!record)
+		return;
+	record_step(core, record, now, "%s (%s, %s) %s", instance->id, instance->instance_type,
+		    instance->zone, what);
+	record_close_if_done(core, record, now);
+	record_changed(core, record);
+}
+
+void instance_gone(struct core *core, struct instance *instance, struct moment now,
+		   const char *why)
+{
+	if (instance->gone)
+		return;
+	instance->gone = true;
+	instance->gone_ns = now.mono_ns;
+	journal_instance(core, instance, "gone", now);
+	step_of(core, instance, now, why);
+}
+
+static void instance_serves(struct core *core, struct instance *instance, struct moment now)
+{
+	struct pool_state *pool = pool_find(core, instance->pool);
+
+	instance->serving = true;
+	journal_instance(core, instance, "serving", now);
+	if (pool && instance->sent_ns) {
+		double seconds = (double)(now.mono_ns - instance->sent_ns) / NS_PER_S;
+
+		lead_time_learn(pool, seconds);
+		core->totals.lead_times_learned++;
+		journal_lead(core, instance->pool, seconds, now);
+	}
+	step_of(core, instance, now, "serves");
+}
+
+static uint64_t serves_at(const struct core *core, const struct instance *instance)
+{
+	return instance->running_ns + core->config.limits.serving_after_ns;
+}
+
+/* What has run for long enough serves. Returns when the next one will. */
+uint64_t instances_tick(struct core *core, struct moment now)
+{
+	uint64_t next_ns = UINT64_MAX;
+
+	vec_for_each (it, &core->instances) {
+		struct instance *instance = *it;
+
+		if (instance->serving || instance->gone || !instance->running_ns)
+			continue;
+		if (serves_at(core, instance) <= now.mono_ns)
+			instance_serves(core, instance, now);
+		else
+			next_ns = MIN(next_ns, serves_at(core, instance));
+	}
+	return next_ns;
+}
+
+static void state_changed(struct core *core, struct instance *instance, enum instance_state state,
+			  struct moment now)
+{
+	instance->state = state;
+	switch (state) {
+	case INSTANCE_RUNNING:
+		instance->running_ns = now.mono_ns;
+		instance->running_wall_ns = now.wall_ns;
+		journal_instance(core, instance, "running", now);
+		step_of(core, instance, now, "running");
+		break;
+	case INSTANCE_SHUTTING_DOWN:
+	case INSTANCE_TERMINATED:
+		instance_gone(core, instance, now,
+			      instance->terminating ?
+				      "terminated" :
+				      "terminated, not by forerun (spot interruption, or someone else)");
+		break;
+	default:
+		step_of(core, instance, now, instance_state_text(state));
+	}
+}
+
+static void learn_instance(struct core *core, const struct instance_view *view,
+			   struct moment now)
+{
+	struct instance *instance = instance_add(core, view->id);
+
+	if (!instance)
+		return;
+	set_text(instance->instance_type, view->instance_type);
+	set_text(instance->zone, view->zone);
+	set_text(instance->decision, view->decision);
+	set_text(instance->token, view->token);
+	set_text(instance->pool, view->pool);
+	set_text(instance->policy, view->policy);
+	instance->capacity_type = view->capacity_type;
+	instance->launched_wall_ns = view->launched_wall_ns;
+	instance->known_ns = now.mono_ns;
+	instance->known_wall_ns = now.wall_ns;
+	instance_describe(core, instance);
+}
+
+static void see_instance(struct core *core, const struct instance_view *view, struct moment now)
+{
+	struct instance *instance = instance_find(core, view->id);
+	bool over = view->state == INSTANCE_SHUTTING_DOWN || view->state == INSTANCE_TERMINATED;
+
+	if (!instance) {
+		/* One that is over matters only to an order whose end is not known. */
+		if (over && !order_find(core, view->token))
+			return;
+		learn_instance(core, view, now);
+		instance = instance_find(core, view->id);
+		if (!instance)
+			return;
+	}
+	instance->view = core->views;
+	instance->missing_ns = 0;
+	if (instance->gone)
+		return;
+	if (view->launched_wall_ns)
+		instance->launched_wall_ns = view->launched_wall_ns;
+	instance->capacity_type = view->capacity_type;
+	if (!instance->seen) {
+		instance->seen = true;
+		if (view->state == INSTANCE_PENDING)
+			step_of(core, instance, now, "pending");
+	}
+	/* A view may be older than what is known: nothing runs and then is pending again. */
+	if (view->state != instance->state && view->state != INSTANCE_PENDING)
+		state_changed(core, instance, view->state, now);
+}
+
+/* Not shown: too new to be seen, an old picture, or gone. */
+static void miss_instance(struct core *core, struct instance *instance, uint64_t asked_ns,
+			  struct moment now)
+{
+	if (!instance->seen) {
+		if (asked_ns > instance->known_ns + VISIBLE_WITHIN_NS)
+			instance_gone(core, instance, now,
+				      "never turned up: EC2 does not show it");
+		return;
+	}
+	if (!instance->missing_ns)
+		instance->missing_ns = MAX(asked_ns, 1);
+	else if (asked_ns >= instance->missing_ns + MISSING_FOR_NS)
+		instance_gone(core, instance, now, "vanished: EC2 does not show it any more");
+}
+
+static void instances_forget(struct core *core, uint64_t now_ns)
+{
+	for (size_t i = core->instances.count; i-- > 0;) {
+		struct instance *instance = core->instances.at[i];
+
+		if (!instance->gone || now_ns < instance->gone_ns + GONE_KEPT_NS ||
+		    order_find(core, instance->token))
+			continue;
+		map_remove(&core->instances_by_id, hash_text(instance->id));
+		vec_remove(&core->instances, i);
+		free(instance);
+	}
+}
+
+void core_fleet(struct core *core, const struct fleet_view *view, struct moment now)
+{
+	core->views++;
+	core->fleet_known = true;
+	for (size_t i = 0; i < view->count; i++)
+		see_instance(core, &view->instances[i], now);
+	for (size_t i = 0; i < core->instances.count; i++) {
+		struct instance *instance = core->instances.at[i];
+
+		if (!instance->gone && instance->view != core->views)
+			miss_instance(core, instance, view->asked_ns, now);
+	}
+	orders_settle(core, view->asked_ns, now);
+	instances_tick(core, now);
+	instances_forget(core, now.mono_ns);
+}
+
+/* After a restart: the journal's wall times as moments of this start's clock. */
+void instances_start(struct core *core, struct moment now)
+{
+	vec_for_each (it, &core->instances) {
+		struct instance *instance = *it;
+
+		instance->known_ns = mono_of(instance->known_wall_ns, now);
+		if (instance->running_wall_ns)
+			instance->running_ns = mono_of(instance->running_wall_ns, now);
+		if (instance->gone)
+			instance->gone_ns = now.mono_ns;
+		instance_describe(core, instance);
+	}
+}

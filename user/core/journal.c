@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is written down: one JSON object a line, "v" the version and "t" the kind. Times are
+ * microseconds, so that every JSON reader keeps them exactly. replay.c reads it.
+ */
+#include <math.h>
+
+#include "core/core_private.h"
+
+static struct text *line_begin(struct core *core, const char *kind, struct moment now)
+{
+	text_clear(&core->line);
+	text_printf(&core->line, "{\"v\":1,\"t\":\"%s\",\"wall_us\":%llu", kind,
+		    (unsigned long long)(now.wall_ns / NS_PER_US));
+	return &core->line;
+}
+
+static void add_text(struct text *line, const char *key, const char *value)
+{
+	text_printf(line, ",\"%s\":", key);
+	text_add_json(line, value);
+}
+
+static void add_number(struct text *line, const char *key, double value)
+{
+	if (isfinite(value))
+		text_printf(line, ",\"%s\":%.17g", key, value);
+	else
+		text_printf(line, ",\"%s\":null", key);
+}
+
+static void add_us(struct text *line, const char *key, uint64_t ns)
+{
+	text_printf(line, ",\"%s\":%llu", key, (unsigned long long)(ns / NS_PER_US));
+}
+
+static void add_element(struct text *line, const char *value, bool first)
+{
+	if (!first)
+		text_add_char(line, ',');
+	text_add_json(line, value);
+}
+
+/* The first failure stops all acting: what cannot be remembered must not be done. */
+static int line_write(struct core *core, bool sync)
+{
+	int r;
+
+	text_add_char(&core->line, '}');
+	if (!core->effects.journal)
+		return 0;
+	if (core->journal_error)
+		return core->journal_error;
+	r = core->effects.journal(core->effects.arg, core->line.data, core->line.length, sync);
+	if (r < 0)
+		core->journal_error = r;
+	return r;
+}
+
+int journal_decision(struct core *core, const struct record *record, struct moment now)
+{
+	const struct decision *decision = &record->decision;
+	struct text *line = line_begin(core, "decision", now);
+
+	add_text(line, "id", decision->id);
+	add_text(line, "kind", decision_kind_text(decision->kind));
+	add_text(line, "mode", decision->mode == MODE_ACT ? "act" : "observe");
+	add_text(line, "policy", decision->policy);
+	add_text(line, "pool", decision->pool);
+	add_us(line, "mono_us", decision->made.mono_ns);
+	add_us(line, "edge_us", decision->edge_ns);
+	add_number(line, "before", decision->replicas_before);
+	add_number(line, "wanted", decision->replicas_wanted);
+	add_number(line, "decided", decision->replicas_decided);
+	add_number(line, "count", record->count);
+	add_text(line, "signals", decision->signals);
+	add_text(line, "arithmetic", decision->arithmetic);
+	add_text(line, "limits", decision->limits);
+	return line_write(core, false);
+}
+
+static void add_override(struct text *line, const struct launch_override *override)
+{
+	text_add_char(line, '[');
+	add_element(line, override->instance_type, true);
+	add_element(line, override->subnet_id, false);
+	add_element(line, override->zone, false);
+	add_element(line, override->launch_template, false);
+	text_printf(line, ",%.17g,", override->priority);
+	if (isnan(override->usd_per_hour))
+		text_add(line, "null]");
+	else
+		text_printf(line, "%.17g]", override->usd_per_hour);
+}
+
+/* Complete: asked again from this line alone, it is byte for byte the same call. */
+int journal_order(struct core *core, const struct open_order *open, uint32_t attempt,
+		  struct moment now)
+{
+	const struct launch_order *order = &open->order;
+	struct record *record = record_find(core, order->decision);
+	struct text *line = line_begin(core, "order", now);
+
+	add_text(line, "decision", order->decision);
+	add_text(line, "token", order->token);
+	add_text(line, "pool", order->pool);
+	add_text(line, "policy", order->policy);
+	add_text(line, "capacity_type", capacity_type_text(order->capacity_type));
+	add_number(line, "attempt", attempt);
+	add_number(line, "count", order->count);
+	add_number(line, "failed", record ? record->decision.failed : 0);
+	text_add(line, ",\"overrides\":[");
+	for (size_t i = 0; i < order->overrides.count; i++) {
+		if (i)
+			text_add_char(line, ',');
+		add_override(line, &order->overrides.at[i]);
+	}
+	text_add(line, "],\"tags\":[");
+	for (size_t i = 0; i < order->tags.list.count; i++) {
+		text_add(line, i ? ",[" : "[");
+		add_element(line, order->tags.list.at[i].key, true);
+		add_element(line, order->tags.list.at[i].value, false);
+		text_add_char(line, ']');
+	}
+	text_add_char(line, ']');
+	return line_write(core, true);
+}
+
+const char *outcome_text(enum launch_outcome outcome)
+{
+	switch (outcome) {
+	case LAUNCH_DONE:
+		return "done";
+	case LAUNCH_REFUSED:
+		return "refused";
+	case LAUNCH_UNKNOWN:
+		return "unknown";
+	}
+	return "unknown";
+}
+
+static void add_instances(struct text *line, const struct launched_instance *at, size_t count)
+{
+	text_add(line, ",\"instances\":[");
+	for (size_t i = 0; i < count; i++) {
+		text_add(line, i ? ",[" : "[");
+		add_element(line, at[i].id, true);
+		add_element(line, at[i].instance_type, false);
+		add_element(line, at[i].zone, false);
+		text_add_char(line, ']');
+	}
+	text_add_char(line, ']');
+}
+
+void journal_result(struct core *core, const struct launch_result *result, struct moment now)
+{
+	struct text *line = line_begin(core, "result", now);
+
+	add_text(line, "token", result->token);
+	add_text(line, "outcome", outcome_text(result->outcome));
+	text_printf(line, ",\"throttled\":%s", result->throttled ? "true" : "false");
+	add_text(line, "request_id", result->request_id);
+	add_text(line, "fleet_id", result->fleet_id);
+	add_text(line, "error_code", result->error_code);
+	add_text(line, "error_text", result->error_text);
+	add_instances(line, result->instances.at, result->instances.count);
+	text_add(line, ",\"failures\":[");
+	for (size_t i = 0; i < result->failures.count; i++) {
+		text_add(line, i ? ",[" : "[");
+		add_element(line, result->failures.at[i].instance_type, true);
+		add_element(line, result->failures.at[i].zone, false);
+		add_element(line, result->failures.at[i].code, false);
+		text_add_char(line, ']');
+	}
+	text_add_char(line, ']');
+	line_write(core, false);
+}
+
+void journal_step(struct core *core, const char *decision, const struct decision_step *step)
+{
+	struct moment when = {step->mono_ns, step->wall_ns};
+	struct text *line = line_begin(core, "step", when);
+
+	add_text(line, "decision", decision);
+	add_us(line, "mono_us", step->mono_ns);
+	add_text(line, "text", step->text);
+	line_write(core, false);
+}
+
+int journal_terminate(struct core *core, const struct terminate_order *order, struct moment now)
+{
+	struct text *line = line_begin(core, "terminate", now);
+
+	add_text(line, "decision", order->decision);
+	add_instances(line, order->instances.at, order->instances.count);
+	return line_write(core, true);
+}
+
+void journal_terminated(struct core *core, const struct terminate_result *result,
+			struct moment now)
+{
+	struct text *line = line_begin(core, "terminated", now);
+
+	add_text(line, "decision", result->decision);
+	add_number(line, "error", result->error);
+	add_text(line, "request_id", result->request_id);
+	add_text(line, "error_code", result->error_code);
+	line_write(core, false);
+}
+
+void journal_instance(struct core *core, const struct instance *instance, const char *state,
+		      struct moment now)
+{
+	struct text *line = line_begin(core, "instance", now);
+
+	add_text(line, "id", instance->id);
+	add_text(line, "state", state);
+	line_write(core, false);
+}
+
+void journal_lead(struct core *core, const char *pool, double seconds, struct moment now)
+{
+	struct text *line = line_begin(core, "lead", now);
+
+	add_text(line, "pool", pool);
+	add_number(line, "seconds", seconds);
+	line_write(core, false);
+}
+
+void journal_closed(struct core *core, const struct record *record, struct moment now)
+{
+	struct text *line = line_begin(core, "closed", now);
+
+	add_text(line, "decision", record->decision.id);
+	add_number(line, "launched", record->decision.launched);
+	add_number(line, "failed", record->decision.failed);
+	line_write(core, false);
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What came of a CreateFleet. Its end is known when EC2 said what it launched, or refused a call
+ * that cannot have had an effect before. Until then the same order is asked for again under the
+ * same token, and counts as on its way.
+ */
+#include "core/core_private.h"
+
+static struct moment moment_at(struct moment now, uint64_t mono_ns)
+{
+	uint64_t ago_ns = now.mono_ns - MIN(now.mono_ns, mono_ns);
+
+	if (!mono_ns)
+		return now;
+	return (struct moment){mono_ns, now.wall_ns - MIN(now.wall_ns, ago_ns)};
+}
+
+/* A call that is tried for hours does not fill the journal: the first tries are told, then every
+ * doubling. */
+static bool worth_telling(uint32_t tries)
+{
+	return tries <= 4 || (tries & (tries - 1)) == 0;
+}
+
+static void tell_call(struct core *core, struct record *record, const struct open_order *open,
+		      const struct launch_result *result, struct moment now)
+{
+	if (result->sent_ns)
+		record_step(core, record, moment_at(now, result->sent_ns),
+			    "CreateFleet on the wire: %u %s, %zu overrides, token %s, try %u",
+			    open->order.count, capacity_type_text(open->order.capacity_type),
+			    open->order.overrides.count, open->order.token, open->tries);
+}
+
+static void tell_failures(struct core *core, struct record *record,
+			  const struct launch_result *result, struct moment at)
+{
+	size_t told = 0;
+
+	vec_for_each (failure, &result->failures) {
+		if (told++ == 4) {
+			record_step(core, record, at, "and %zu more failures",
+				    result->failures.count - 4);
+			return;
+		}
+		record_step(core, record, at, "not launched: %s%s%s: %s: %s",
+			    *failure->instance_type ? failure->instance_type : "the call",
+			    *failure->zone ? " in " : "", failure->zone, failure->code,
+			    failure->message);
+	}
+}
+
+static const struct launch_override *override_of(const struct launch_order *order,
+						 const struct launched_instance *launched)
+{
+	vec_for_each (override, &order->overrides)
+		if (strcmp(override->instance_type, launched->instance_type) == 0 &&
+		    (!*launched->zone || strcmp(override->zone, launched->zone) == 0))
+			return override;
+	return NULL;
+}
+
+static void take_instance(struct core *core, const struct open_order *open,
+			  const struct launched_instance *launched, uint64_t sent_ns,
+			  struct moment now)
+{
+	const struct launch_override *override = override_of(&open->order, launched);
+	struct instance *instance = instance_find(core, launched->id);
+
+	if (!instance)
+		instance = instance_add(core, launched->id);
+	if (!instance)
+		return;
+	if (!instance->known_ns) {
+		instance->known_ns = now.mono_ns;
+		instance->known_wall_ns = now.wall_ns;
+	}
+	if (!instance->launched_wall_ns)
+		instance->launched_wall_ns = now.wall_ns;
+	set_text(instance->instance_type, launched->instance_type);
+	set_text(instance->zone, *launched->zone ? launched->zone :
+			 override		 ? override->zone :
+						   "");
+	set_text(instance->decision, open->order.decision);
+	set_text(instance->token, open->order.token);
+	set_text(instance->pool, open->order.pool);
+	set_text(instance->policy, open->order.policy);
+	instance->capacity_type = open->order.capacity_type;
+	instance->sent_ns = sent_ns;
+	if (override)
+		instance->usd_per_hour = override->usd_per_hour;
+	instance_describe(core, instance);
+}
+
+/* A failure without type or zone is about all of them. */
+static void remember_failures(struct core *core, struct record *record,
+			      const struct open_order *open, const struct launch_result *result,
+			      struct moment now)
+{
+	vec_for_each (failure, &result->failures) {
+		bool no_address = strcmp(failure->code, "InsufficientFreeAddressesInSubnet") == 0;
+		const char *type = no_address ? "" : failure->instance_type;
+		struct no_capacity *failed = vec_push(&record->failed);
+
+		set_text(failed->instance_type, type);
+		set_text(failed->zone, failure->zone);
+		failed->capacity_type = open->order.capacity_type;
+		if (!launch_code_is_no_capacity(failure->code))
+			continue;
+		core->totals.no_capacity_errors++;
+		no_capacity_remember(core, type, failure->zone, open->order.capacity_type,
+				     now.mono_ns);
+	}
+	if (result->failures.count)
+		offers_rebuild_all(core);
+}
+
+/* The rest of a decision is given up. */
+static void give_up(struct core *core, struct record *record, uint32_t rest, const char *why,
+		    struct moment now)
+{
+	record->retry = false;
+	if (!rest)
+		return;
+	record->decision.failed += rest;
+	core->totals.launches_failed++;
+	record_step(core, record, now, "%u not launched: %s", rest, why);
+	policy_backoff(core, record->decision.policy, why, now);
+}
+
+static uint32_t rest_of(const struct record *record)
+{
+	uint32_t settled = record->decision.launched + record->decision.failed;
+
+	return record->count - MIN(record->count, settled);
+}
+
+static const char *keeps_from_attempt(const struct core *core, const struct record *record,
+				      struct moment now)
+{
+	uint64_t made_ns = record->decision.made.wall_ns;
+
+	if (core->journal_error || core->config.mode != MODE_ACT)
+		return "forerun does not act now";
+	if (record->attempts >= ATTEMPTS_MAX)
+		return "every attempt found no capacity";
+	if (now.wall_ns > made_ns + DECISION_FRESH_NS)
+		return "too old to go on with; the policy decides anew";
+	if (!pool_find((struct core *)core, record->decision.pool))
+		return "its NodePool is not configured any more";
+	return NULL;
+}
+
+/* What is left of the decision is ordered from what is left to buy, under the next token. */
+void attempt_next(struct core *core, struct record *record, struct moment now)
+{
+	_cleanup_(plan_free) struct plan plan = {0};
+	char limits[sizeof(record->decision.limits)] = "";
+	uint32_t rest = rest_of(record);
+	const char *why = NULL;
+
+	record->retry = false;
+	if (!rest || (why = keeps_from_attempt(core, record, now))) {
+		give_up(core, record, rest, why, now);
+		return;
+	}
+	plan_make(core, pool_find(core, record->decision.pool), rest, record, now, &plan, limits,
+		  sizeof(limits));
+	if (strcmp(plan.held_key, "class") == 0) { /* after a restart: soon */
+		record->retry = true;
+		record->retry_ns = now.mono_ns + NS_PER_S / 2;
+		return;
+	}
+	if (!plan.count) {
+		give_up(core, record, rest, plan.held, now);
+		return;
+	}
+	if (plan.count < rest) {
+		record->decision.failed += rest - plan.count;
+		record_step(core, record, now, "%u fewer: %s", rest - plan.count, limits);
+	}
+	if (order_place(core, record, &plan, now) < 0)
+		give_up(core, record, plan.count, "the journal cannot be written", now);
+}
+
+static bool worth_another_attempt(const struct launch_result *result)
+{
+	if (result->instances.count || !result->failures.count || result->throttled)
+		return true;
+	vec_for_each (failure, &result->failures)
+		if (launch_code_is_no_capacity(failure->code))
+			return true;
+	return false;
+}
+
+static void order_done(struct core *core, struct open_order *open, struct record *record,
+		       const struct launch_result *result, struct moment now)
+{
+	uint32_t launched = (uint32_t)result->instances.count;
+	uint32_t missing = open->order.count - MIN(open->order.count, launched);
+
+	vec_for_each (instance, &result->instances)
+		take_instance(core, open, instance, result->sent_ns, now);
+	core->totals.instances_launched += launched;
+	launches_forget(core, open->order.token, missing);
+	if (launched)
+		policy_launched(core, open->order.policy);
+	if (record) {
+		record->decision.launched += launched;
+		remember_failures(core, record, open, result, now);
+		if (missing && worth_another_attempt(result)) {
+			record->retry = true;
+			record->retry_ns = now.mono_ns;
+			if (result->throttled && !launched)
+				record->retry_ns += backoff_after(open->order.token, 1);
+		} else if (missing) {
+			give_up(core, record, missing,
+				result->failures.count ? result->failures.at[0].code :
+							 "EC2 launched fewer",
+				now);
+		}
+	}
+	order_remove(core, open);
+	if (record && record->retry && record->retry_ns <= now.mono_ns)
+		attempt_next(core, record, now);
+}
+
+/* Definitely without effect, now and before. */
+static void order_refused(struct core *core, struct open_order *open, struct record *record,
+			  const struct launch_result *result, struct moment now)
+{
+	char why[CLOUD_TEXT_SIZE];
+
+	launches_forget(core, open->order.token, open->order.count);
+	snprintf(why, sizeof(why), "%s: %.180s", result->error_code, result->error_text);
+	if (record && launch_code_is_no_capacity(result->error_code)) {
+		core->totals.no_capacity_errors++;
+		vec_for_each (override, &open->order.overrides) {
+			struct no_capacity *failed = vec_push(&record->failed);
+
+			set_text(failed->instance_type, override->instance_type);
+			set_text(failed->zone, override->zone);
+			failed->capacity_type = open->order.capacity_type;
+			no_capacity_remember(core, override->instance_type, override->zone,
+					     open->order.capacity_type, now.mono_ns);
+		}
+		offers_rebuild_all(core);
+		order_remove(core, open);
+		attempt_next(core, record, now);
+		return;
+	}
+	if (record)
+		give_up(core, record, open->order.count, why, now);
+	order_remove(core, open);
+}
+
+static void ask_later(struct core *core, struct open_order *open, struct record *record,
+		      const struct launch_result *result, struct moment now)
+{
+	uint64_t wait_ns = backoff_after(open->order.token, open->tries);
+
+	open->retry_ns = now.mono_ns + wait_ns;
+	core->totals.throttles += result->throttled;
+	if (!worth_telling(open->tries))
+		return;
+	record_step(core, record, moment_at(now, result->done_ns),
+		    "%s (%s: %.120s), the same order again in %.1f s",
+		    result->throttled			? "EC2 throttles" :
+		    result->outcome == LAUNCH_UNKNOWN	? "outcome not known" :
+							  "refused, but an earlier try may have worked",
+		    *result->error_code ? result->error_code : "no answer", result->error_text,
+		    (double)wait_ns / NS_PER_S);
+}
+
+static bool end_is_known(struct open_order *open, const struct launch_result *result,
+			 struct moment now)
+{
+	if (result->outcome == LAUNCH_DONE)
+		return true;
+	if (result->outcome == LAUNCH_UNKNOWN) {
+		open->uncertain_ns = now.mono_ns;
+		return false;
+	}
+	if (result->throttled)
+		return false;
+	/* This call had no effect; one before it may have had, and EC2's answer to this one does
+	 * not say (it may be about credentials). Then the tags will tell. */
+	open->settle_by_tags = open->uncertain_ns != 0;
+	return !open->uncertain_ns;
+}
+
+void core_launched(struct core *core, const struct launch_result *result, struct moment now)
+{
+	struct open_order *open = order_find(core, result->token);
+	struct record *record;
+
+	if (!open)
+		return;
+	record = record_find(core, open->order.decision);
+	if (result->sent_ns && record && record->decision.edge_ns && record->attempts == 1 &&
+	    open->tries == 1)
+		core->totals.edge_to_sent_ns_last =
+			result->sent_ns - MIN(result->sent_ns, record->decision.edge_ns);
+	if (worth_telling(open->tries))
+		tell_call(core, record, open, result, now);
+	if (!end_is_known(open, result, now)) {
+		ask_later(core, open, record, result, now);
+		if (record)
+			record_changed(core, record);
+		return;
+	}
+	journal_result(core, result, now);
+	record_step(core, record, moment_at(now, result->done_ns),
+		    "EC2 answered %s: %zu launched, request %s%s%s", outcome_text(result->outcome),
+		    result->instances.count, *result->request_id ? result->request_id : "?",
+		    *result->error_code ? ", " : "", result->error_code);
+	tell_failures(core, record, result, moment_at(now, result->done_ns));
+	if (result->outcome == LAUNCH_DONE)
+		order_done(core, open, record, result, now);
+	else
+		order_refused(core, open, record, result, now);
+	if (record) {
+		record_close_if_done(core, record, now);
+		record_changed(core, record);
+	}
+}
+
+static void fail_offers(struct record *record, const struct open_order *open,
+			const struct launch_result *result)
+{
+	vec_for_each (failure, &result->failures) {
+		struct no_capacity *failed = vec_push(&record->failed);
+
+		set_text(failed->instance_type, failure->instance_type);
+		set_text(failed->zone, failure->zone);
+		failed->capacity_type = open->order.capacity_type;
+	}
+}
+
+/* As core_launched() took it when it was written, without doing anything about it. */
+void order_replay_result(struct core *core, const struct launch_result *result,
+			 struct moment then)
+{
+	struct open_order *open = order_find(core, result->token);
+	struct record *record = record_find(core, open->order.decision);
+	uint32_t launched = (uint32_t)result->instances.count;
+	uint32_t missing = open->order.count - MIN(open->order.count, launched);
+
+	vec_for_each (instance, &result->instances)
+		take_instance(core, open, instance, 0, then);
+	core->totals.instances_launched += launched;
+	launches_forget(core, open->order.token, missing);
+	if (record) {
+		bool again = result->outcome == LAUNCH_DONE ?
+				     worth_another_attempt(result) :
+				     launch_code_is_no_capacity(result->error_code);
+
+		record->decision.launched += launched;
+		if (!again)
+			record->decision.failed += missing;
+		fail_offers(record, open, result);
+	}
+	order_remove(core, open);
+}
+
+static void settle_one(struct core *core, struct open_order *open, struct moment now)
+{
+	struct record *record = record_find(core, open->order.decision);
+	struct launch_result result = {.outcome = LAUNCH_DONE};
+
+	set_text(result.token, open->order.token);
+	set_text(result.error_code, "settled by tags");
+	vec_for_each (it, &core->instances)
+		if (strcmp((*it)->token, open->order.token) == 0) {
+			struct launched_instance *launched = vec_push(&result.instances);
+
+			set_text(launched->id, (*it)->id);
+			set_text(launched->instance_type, (*it)->instance_type);
+			set_text(launched->zone, (*it)->zone);
+		}
+	journal_result(core, &result, now);
+	record_step(core, record, now, "found by their tags: %zu of %u of CreateFleet %s",
+		    result.instances.count, open->order.count, open->order.token);
+	order_done(core, open, record, &result, now);
+	if (record) {
+		record_close_if_done(core, record, now);
+		record_changed(core, record);
+	}
+	launch_result_free(&result);
+}
+
+/* An order whose end is not known is settled when all of it is seen, or when nothing more of it can
+ * turn up. */
+void orders_settle(struct core *core, uint64_t asked_ns, struct moment now)
+{
+	for (size_t i = core->orders.count; i-- > 0;) {
+		struct open_order *open = core->orders.at[i];
+
+		if (!open->uncertain_ns)
+			continue;
+		if (order_coming(core, open) == 0 ||
+		    (open->settle_by_tags && asked_ns > open->uncertain_ns + VISIBLE_WITHIN_NS))
+			settle_one(core, open, now);
+	}
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What each pool may buy, worked out when catalog, class or the memory of what had no capacity
+ * change, so that a decision only has to take it.
+ */
+#include <ctype.h>
+#include <math.h>
+
+#include "core/core_private.h"
+
+/* "m7gd.2xlarge": category m, family m7gd, generation 7, size 2xlarge, as Karpenter splits them
+ * (pkg/providers/instancetype/types.go). */
+static void type_label(const char *type, const char *key, char *out, size_t size)
+{
+	const char *dot = strchr(type, '.');
+	size_t letters = 0, family = dot ? (size_t)(dot - type) : strlen(type);
+	const char *digits;
+
+	*out = '\0';
+	while (isalpha((unsigned char)type[letters]))
+		letters++;
+	if (strcmp(key, "instance-family") == 0) {
+		snprintf(out, size, "%.*s", (int)family, type);
+	} else if (strcmp(key, "instance-size") == 0) {
+		snprintf(out, size, "%s", dot ? dot + 1 : "");
+	} else if (strcmp(key, "instance-category") == 0) {
+		snprintf(out, size, "%.*s", (int)letters, type);
+	} else if (strcmp(key, "instance-generation") == 0) {
+		digits = type + letters;
+		if (str_starts(digits, "-")) /* u-6tb1: the number behind the memory */
+			digits = strpbrk(digits, "b") ? strpbrk(digits, "b") + 1 : digits;
+		snprintf(out, size, "%.*s", (int)strspn(digits, "0123456789"), digits);
+	}
+}
+
+/* "us-west-2-lax-1a" and "us-west-2b" are of us-west-2. */
+static void region_of(const char *zone, char *out, size_t size)
+{
+	const char *at = zone;
+
+	while ((at = strchr(at, '-'))) {
+		size_t digits = strspn(++at, "0123456789");
+
+		if (digits) {
+			snprintf(out, size, "%.*s", (int)(at + digits - zone), zone);
+			return;
+		}
+	}
+	snprintf(out, size, "%s", zone);
+}
+
+/* The value of a label that a node of this offering would carry; NULL: it has none. */
+static const char *offering_label(const struct offering *offering, const struct pool *pool,
+				  const char *key, char *out, size_t size)
+{
+	static const char prefix[] = "karpenter.k8s.aws/";
+
+	*out = '\0';
+	if (strcmp(key, "node.kubernetes.io/instance-type") == 0)
+		return offering->instance_type;
+	if (strcmp(key, "topology.kubernetes.io/zone") == 0)
+		return offering->zone;
+	if (strcmp(key, "kubernetes.io/arch") == 0)
+		return architecture_text(offering->architecture);
+	if (strcmp(key, "karpenter.sh/capacity-type") == 0)
+		return capacity_type_text(offering->capacity_type);
+	if (strcmp(key, "kubernetes.io/os") == 0)
+		return "linux";
+	if (strcmp(key, "karpenter.sh/nodepool") == 0)
+		return pool->name;
+	if (strcmp(key, "topology.kubernetes.io/region") == 0)
+		region_of(offering->zone, out, size);
+	else if (strcmp(key, "karpenter.k8s.aws/instance-cpu") == 0)
+		snprintf(out, size, "%u", offering->vcpus);
+	else if (strcmp(key, "karpenter.k8s.aws/instance-memory") == 0)
+		snprintf(out, size, "%llu", (unsigned long long)offering->memory_mib);
+	else if (str_starts(key, prefix))
+		type_label(offering->instance_type, key + sizeof(prefix) - 1, out, size);
+	if (*out)
+		return out;
+	vec_for_each (label, &pool->labels.list)
+		if (strcmp(label->key, key) == 0)
+			return label->value;
+	return NULL;
+}
+
+static bool names_bare_metal(const struct pool *pool)
+{
+	vec_for_each (term, &pool->requirements.list) {
+		if (term->op != LABEL_IN)
+			continue;
+		for (size_t i = 0; i < term->count; i++)
+			if (strstr(term->values[i], "metal"))
+				return true;
+	}
+	return false;
+}
+
+/* Whether the pool's requirements leave it. Bare metal only when a requirement names it: it boots
+ * for many minutes. */
+bool offering_matches(const struct offering *offering, const struct pool *pool)
+{
+	char value[128];
+
+	if (!offering->vcpus || (offering->bare_metal && !names_bare_metal(pool)))
+		return false;
+	vec_for_each (term, &pool->requirements.list)
+		if (!label_term_matches(term, offering_label(offering, pool, term->key, value,
+							     sizeof(value))))
+			return false;
+	return true;
+}
+
+bool no_capacity_covers(const struct no_capacity *entry, const char *instance_type,
+			const char *zone, enum capacity_type type)
+{
+	return entry->capacity_type == type &&
+	       (!*entry->instance_type || strcmp(entry->instance_type, instance_type) == 0) &&
+	       (!*entry->zone || strcmp(entry->zone, zone) == 0);
+}
+
+static bool has_no_capacity(const struct core *core, const struct offering *offering)
+{
+	vec_for_each (entry, &core->no_capacity)
+		if (no_capacity_covers(entry, offering->instance_type, offering->zone,
+				       offering->capacity_type))
+			return true;
+	return false;
+}
+
+void no_capacity_remember(struct core *core, const char *instance_type, const char *zone,
+			  enum capacity_type type, uint64_t now_ns)
+{
+	uint64_t until_ns = now_ns + core->config.limits.no_capacity_ns;
+	struct no_capacity *entry;
+
+	vec_for_each (known, &core->no_capacity)
+		if (known->capacity_type == type &&
+		    strcmp(known->instance_type, instance_type) == 0 &&
+		    strcmp(known->zone, zone) == 0) {
+			known->until_ns = until_ns;
+			return;
+		}
+	entry = vec_push(&core->no_capacity);
+	set_text(entry->instance_type, instance_type);
+	set_text(entry->zone, zone);
+	entry->capacity_type = type;
+	entry->until_ns = until_ns;
+}
+
+/* Forgets what is old; true when something was forgotten. */
+bool no_capacity_decay(struct core *core, uint64_t now_ns)
+{
+	size_t before = core->no_capacity.count;
+
+	for (size_t i = core->no_capacity.count; i-- > 0;)
+		if (core->no_capacity.at[i].until_ns <= now_ns)
+			vec_remove(&core->no_capacity, i);
+	return core->no_capacity.count != before;
+}
+
+/* One subnet a zone: the one with most free addresses, as Karpenter chooses. */
+static const struct subnet *subnet_of(const struct class_state *class, const char *zone)
+{
+	const struct subnet *best = NULL;
+
+	vec_for_each (subnet, &class->subnets)
+		if (strcmp(subnet->zone, zone) == 0 && subnet->free_addresses > 0 &&
+		    (!best || subnet->free_addresses > best->free_addresses))
+			best = subnet;
+	return best;
+}
+
+static const struct launch_template *template_of(const struct class_state *class,
+						 const struct offering *offering)
+{
+	vec_for_each (candidate, &class->templates)
+		if (candidate->architecture == offering->architecture &&
+		    candidate->capacity_type == offering->capacity_type)
+			return candidate;
+	return NULL;
+}
+
+static int offer_compare(const void *left, const void *right)
+{
+	const struct offer *a = left, *b = right;
+	double pa = isnan(a->override.usd_per_hour) ? INFINITY : a->override.usd_per_hour;
+	double pb = isnan(b->override.usd_per_hour) ? INFINITY : b->override.usd_per_hour;
+	int order;
+
+	if (pa != pb)
+		return pa < pb ? -1 : 1;
+	order = strcmp(a->override.instance_type, b->override.instance_type);
+	return order ? order : strcmp(a->override.zone, b->override.zone);
+}
+
+/* Spot that costs more than the cheapest on-demand is not wanted where both are allowed, as
+ * Karpenter's filterUnwantedSpot. */
+static void drop_dear_spot(struct pool_state *pool)
+{
+	struct offers *spot = &pool->offers[CAPACITY_SPOT];
+	struct offers *on_demand = &pool->offers[CAPACITY_ON_DEMAND];
+	double least;
+
+	if (!on_demand->list.count)
+		return;
+	least = on_demand->list.at[0].override.usd_per_hour;
+	for (size_t i = spot->list.count; i-- > 0 && !isnan(least);)
+		if (spot->list.at[i].override.usd_per_hour > least)
+			vec_remove(&spot->list, i);
+}
+
+static void offer_add(struct pool_state *pool, const struct offering *offering)
+{
+	const struct subnet *subnet = subnet_of(pool->class, offering->zone);
+	const struct launch_template *template = template_of(pool->class, offering);
+	struct offer *offer;
+
+	if (!subnet || !template)
+		return;
+	offer = vec_push(&pool->offers[offering->capacity_type].list);
+	offer->vcpus = offering->vcpus;
+	offer->memory_mib = offering->memory_mib;
+	set_text(offer->override.instance_type, offering->instance_type);
+	set_text(offer->override.zone, offering->zone);
+	set_text(offer->override.subnet_id, subnet->id);
+	set_text(offer->override.launch_template, template->name);
+	offer->override.usd_per_hour = offering->usd_per_hour;
+	offer->override.priority = -1;
+}
+
+void offers_rebuild(struct core *core, struct pool_state *pool)
+{
+	for (size_t t = 0; t < ARRAY_SIZE(pool->offers); t++)
+		vec_clear(&pool->offers[t].list);
+	if (!pool->class || !pool->class->ready)
+		return;
+	vec_for_each (offering, &pool->offerings)
+		if (!has_no_capacity(core, offering))
+			offer_add(pool, offering);
+	for (size_t t = 0; t < ARRAY_SIZE(pool->offers); t++)
+		if (pool->offers[t].list.count)
+			qsort(pool->offers[t].list.at, pool->offers[t].list.count,
+			      sizeof(struct offer), offer_compare);
+	drop_dear_spot(pool);
+}
+
+void offers_rebuild_all(struct core *core)
+{
+	for (size_t i = 0; i < core->pools_count; i++)
+		offers_rebuild(core, &core->pools[i]);
+}
+
+struct pool_state *pool_find(struct core *core, const char *name)
+{
+	for (size_t i = 0; i < core->pools_count; i++)
+		if (str_equal(core->pools[i].pool->name, name))
+			return &core->pools[i];
+	return NULL;
+}
+
+/* Size and price of an instance, from its pool's offerings. */
+void instance_describe(struct core *core, struct instance *instance)
+{
+	struct pool_state *pool = pool_find(core, instance->pool);
+
+	if (!pool || (instance->vcpus && !isnan(instance->usd_per_hour)))
+		return;
+	vec_for_each (offering, &pool->offerings)
+		if (strcmp(offering->instance_type, instance->instance_type) == 0) {
+			instance->vcpus = offering->vcpus;
+			instance->memory_mib = offering->memory_mib;
+			if (strcmp(offering->zone, instance->zone) == 0 &&
+			    offering->capacity_type == instance->capacity_type)
+				instance->usd_per_hour = offering->usd_per_hour;
+		}
+}

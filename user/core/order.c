@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One CreateFleet from its making to its first call: complete, on the disk, then called.
+ */
+#include <math.h>
+
+#include "core/core_private.h"
+
+#define ANSWER_WITHIN_NS (120 * NS_PER_S)
+
+static void tag_add(struct launch_order *order, const char *key, const char *value)
+{
+	struct key_value *tag;
+
+	vec_for_each (known, &order->tags.list)
+		if (strcmp(known->key, key) == 0) {
+			free(known->value);
+			known->value = strdup(value);
+			return;
+		}
+	tag = vec_push(&order->tags.list);
+	tag->key = strdup(key);
+	tag->value = strdup(value);
+}
+
+/* The class's own first, so that none of them can stand in for one of ours. */
+static void order_tags(const struct core *core, struct launch_order *order)
+{
+	const struct pool_state *pool = pool_find((struct core *)core, order->pool);
+	char name[CLOUD_NAME_SIZE + 16];
+
+	snprintf(name, sizeof(name), "forerun/%s", order->pool);
+	tag_add(order, "Name", name);
+	if (pool && pool->class && pool->class->node_class)
+		vec_for_each (tag, &pool->class->node_class->tags.list)
+			tag_add(order, tag->key, tag->value);
+	if (*core->config.owner)
+		tag_add(order, "forerun.dev/owner", core->config.owner);
+	tag_add(order, "forerun.dev/nodepool", order->pool);
+	tag_add(order, "forerun.dev/policy", order->policy);
+	tag_add(order, "forerun.dev/decision", order->decision);
+	tag_add(order, "forerun.dev/token", order->token);
+}
+
+static struct open_order *order_make(const struct core *core, const struct record *record,
+				     const struct plan *plan, struct moment now)
+{
+	struct open_order *open = calloc(1, sizeof(*open));
+	struct launch_order *order;
+
+	if (!open)
+		return NULL;
+	order = &open->order;
+	set_text(order->decision, record->decision.id);
+	if (record->attempts <= 1)
+		set_text(order->token, record->decision.id);
+	else
+		snprintf(order->token, sizeof(order->token), "%s.%u", record->decision.id,
+			 record->attempts);
+	set_text(order->pool, record->decision.pool);
+	set_text(order->policy, record->decision.policy);
+	order->capacity_type = plan->capacity_type;
+	order->count = plan->count;
+	vec_for_each (override, &plan->overrides)
+		*vec_push(&order->overrides) = *override;
+	order_tags(core, order);
+	open->made_ns = now.mono_ns;
+	open->made_wall_ns = now.wall_ns;
+	open->ask = true;
+	open->vcpus_worst = plan->vcpus_worst;
+	open->memory_mib_worst = plan->memory_mib_worst;
+	open->usd_worst = plan->usd_worst;
+	return open;
+}
+
+void open_order_free(struct open_order *open)
+{
+	if (!open)
+		return;
+	launch_order_free(&open->order);
+	free(open);
+}
+
+struct open_order *order_find(struct core *core, const char *token)
+{
+	vec_for_each (it, &core->orders)
+		if (strcmp((*it)->order.token, token) == 0)
+			return *it;
+	return NULL;
+}
+
+void order_remove(struct core *core, struct open_order *open)
+{
+	for (size_t i = 0; i < core->orders.count; i++)
+		if (core->orders.at[i] == open) {
+			vec_remove(&core->orders, i);
+			break;
+		}
+	open_order_free(open);
+}
+
+/* Of a replayed order: what its largest override would take, from the pool's offerings. */
+void order_worst(struct core *core, struct open_order *open)
+{
+	struct pool_state *pool = pool_find(core, open->order.pool);
+
+	vec_for_each (override, &open->order.overrides) {
+		if (!isnan(open->usd_worst))
+			open->usd_worst = isnan(override->usd_per_hour) ?
+						  NAN :
+						  MAX(open->usd_worst, override->usd_per_hour);
+		if (!pool)
+			continue;
+		vec_for_each (offering, &pool->offerings)
+			if (strcmp(offering->instance_type, override->instance_type) == 0) {
+				open->vcpus_worst = MAX(open->vcpus_worst, offering->vcpus);
+				open->memory_mib_worst =
+					MAX(open->memory_mib_worst, offering->memory_mib);
+			}
+	}
+}
+
+/* How many of it may still turn up beside those that did. */
+uint32_t order_coming(const struct core *core, const struct open_order *open)
+{
+	uint32_t known = 0;
+
+	vec_for_each (it, &core->instances)
+		known += strcmp((*it)->token, open->order.token) == 0;
+	return open->order.count - MIN(open->order.count, known);
+}
+
+/* Full jitter over 200 ms doubled with each try, 20 s at most (as the AWS SDKs), drawn from the
+ * token: the same token waits the same times whoever asks. */
+uint64_t backoff_after(const char *token, uint32_t tries)
+{
+	uint64_t most = MIN(200 * NS_PER_MS << MIN(tries, 10U), 20 * NS_PER_S);
+	uint64_t mixed = hash_text(token) + tries * 0x9e3779b97f4a7c15ULL;
+
+	mixed ^= mixed >> 33;
+	mixed *= 0xff51afd7ed558ccdULL;
+	mixed ^= mixed >> 33;
+	mixed *= 0xc4ceb9fe1a85ec53ULL;
+	mixed ^= mixed >> 33;
+	return 20 * NS_PER_MS + (uint64_t)((double)(mixed >> 11) * 0x1p-53 * (double)most);
+}
+
+static void order_ask(struct core *core, struct open_order *open, struct moment now)
+{
+	open->retry_ns = now.mono_ns + ANSWER_WITHIN_NS;
+	open->tries++;
+	core->totals.launches_called++;
+	core->effects.launch(core->effects.arg, &open->order);
+}
+
+/* Journaled and synced, then called. When the journal fails nothing is called. */
+int order_place(struct core *core, struct record *record, const struct plan *plan,
+		struct moment now)
+{
+	struct open_order *open;
+	struct launch_count *launch;
+	int r;
+
+	record->attempts++;
+	open = order_make(core, record, plan, now);
+	if (!open)
+		return -ENOMEM;
+	r = journal_order(core, open, record->attempts, now);
+	if (r < 0) {
+		open_order_free(open);
+		return r;
+	}
+	*vec_push(&core->orders) = open;
+	launch = vec_push(&core->launches);
+	launch->time_ns = now.mono_ns;
+	launch->wall_ns = now.wall_ns;
+	launch->count = open->order.count;
+	set_text(launch->token, open->order.token);
+	order_ask(core, open, now);
+	return 0;
+}
+
+/* How long ago on the wall clock, as a moment of this start's monotonic clock (1: long ago). */
+uint64_t mono_of(uint64_t wall_ns, struct moment now)
+{
+	uint64_t ago_ns = now.wall_ns - MIN(now.wall_ns, wall_ns);
+
+	return now.mono_ns > ago_ns ? now.mono_ns - ago_ns : 1;
+}
+
+static bool has_order(const struct core *core, const char *decision)
+{
+	vec_for_each (it, &core->orders)
+		if (strcmp((*it)->order.decision, decision) == 0)
+			return true;
+	return false;
+}
+
+/* A decision that the restart cut short: what is left of it is attempted, unless nothing of it was
+ * ordered yet. Then the policy decides anew, on fresh signals. */
+static void record_start(struct core *core, struct record *record, struct moment now)
+{
+	struct decision *decision = &record->decision;
+
+	decision->made.mono_ns = mono_of(decision->made.wall_ns, now);
+	if (decision->closed || decision->kind != DECISION_SCALE_UP ||
+	    decision->mode != MODE_ACT || has_order(core, decision->id))
+		return;
+	if (!record->attempts) {
+		decision->failed = record->count;
+		record_step(core, record, now, "restart: nothing had been ordered");
+		record_close_if_done(core, record, now);
+		return;
+	}
+	if (decision->launched + decision->failed >= record->count)
+		return;
+	record->retry = true;
+	record->retry_ns = now.mono_ns;
+}
+
+/* Every order without a known end may have had its effect. It is asked for again with the same
+ * token and parameters, unless EC2 may have forgotten the token. */
+void orders_start(struct core *core, struct moment now)
+{
+	vec_for_each (launch, &core->launches)
+		launch->time_ns = mono_of(launch->wall_ns, now);
+	for (size_t i = 0; i < core->orders.count; i++) {
+		struct open_order *open = core->orders.at[i];
+		struct record *record = record_find(core, open->order.decision);
+		uint64_t age_ns = now.wall_ns - MIN(now.wall_ns, open->made_wall_ns);
+
+		open->made_ns = mono_of(open->made_wall_ns, now);
+		order_worst(core, open);
+		open->ask = core->config.mode == MODE_ACT && age_ns < TOKEN_GOOD_FOR_NS;
+		if (open->ask) {
+			open->uncertain_ns = now.mono_ns;
+			record_step(core, record, now,
+				    "restart: CreateFleet %s has no known end, asking again",
+				    open->order.token);
+			order_ask(core, open, now);
+		} else {
+			open->uncertain_ns = open->made_ns;
+			open->settle_by_tags = true;
+			record_step(core, record, now,
+				    "restart: CreateFleet %s has no known end, looking for its "
+				    "instances",
+				    open->order.token);
+		}
+	}
+	for (size_t i = 0; i < core->records.count; i++)
+		record_start(core, core->records.at[i], now);
+}
+
+static uint64_t retry_records(struct core *core, struct moment now)
+{
+	uint64_t next_ns = UINT64_MAX;
+
+	for (size_t i = 0; i < core->records.count; i++) {
+		struct record *record = core->records.at[i];
+
+		if (!record->retry)
+			continue;
+		if (record->retry_ns <= now.mono_ns)
+			attempt_next(core, record, now);
+		if (record->retry)
+			next_ns = MIN(next_ns, record->retry_ns);
+	}
+	return next_ns;
+}
+
+uint64_t orders_tick(struct core *core, struct moment now)
+{
+	uint64_t next_ns = UINT64_MAX;
+
+	if (core->journal_error || core->config.mode != MODE_ACT)
+		return next_ns;
+	vec_for_each (it, &core->orders) {
+		if (!(*it)->ask)
+			continue;
+		if ((*it)->retry_ns <= now.mono_ns)
+			order_ask(core, *it, now);
+		next_ns = MIN(next_ns, (*it)->retry_ns);
+	}
+	return MIN(next_ns, retry_records(core, now));
+}
