@@ -282,8 +282,7 @@ void record_close_if_done(struct core *core, struct record *record, struct momen
 
 /* ---- launch.c ---- */
 void attempt_next(struct core *core, struct record *record, struct moment now);
-void order_replay_result(struct core *core, const struct launch_result *result,
-			 struct moment then);
+void order_replay_result(struct core *core, const struct launch_result *result, struct moment then);
 void orders_settle(struct core *core, uint64_t asked_ns, struct moment now);
 
 /* ---- order.c ---- */

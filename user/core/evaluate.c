@@ -217,7 +217,8 @@ static void decide_up(struct core *core, const struct evaluation *e, const struc
 
 static void scale_up(struct core *core, const struct evaluation *e)
 {
-	_cleanup_(plan_free) struct plan plan = {0};
+	_cleanup_(plan_free)
+	struct plan plan = {0};
 	struct policy_state *policy = e->policy;
 	uint32_t wanted = (uint32_t)(e->up.desired - e->current);
 	char limits[sizeof(((struct decision *)0)->limits)] = "";

@@ -129,8 +129,7 @@ static void step_of(struct core *core, const struct instance *instance, struct m
 	record_changed(core, record);
 }
 
-void instance_gone(struct core *core, struct instance *instance, struct moment now,
-		   const char *why)
+void instance_gone(struct core *core, struct instance *instance, struct moment now, const char *why)
 {
 	if (instance->gone)
 		return;
@@ -193,17 +192,16 @@ static void state_changed(struct core *core, struct instance *instance, enum ins
 	case INSTANCE_SHUTTING_DOWN:
 	case INSTANCE_TERMINATED:
 		instance_gone(core, instance, now,
-			      instance->terminating ?
-				      "terminated" :
-				      "terminated, not by forerun (spot interruption, or someone else)");
+			      instance->terminating ? "terminated"
+						    : "terminated, not by forerun (spot "
+						      "interruption, or someone else)");
 		break;
 	default:
 		step_of(core, instance, now, instance_state_text(state));
 	}
 }
 
-static void learn_instance(struct core *core, const struct instance_view *view,
-			   struct moment now)
+static void learn_instance(struct core *core, const struct instance_view *view, struct moment now)
 {
 	struct instance *instance = instance_add(core, view->id);
 
@@ -259,8 +257,7 @@ static void miss_instance(struct core *core, struct instance *instance, uint64_t
 {
 	if (!instance->seen) {
 		if (asked_ns > instance->known_ns + VISIBLE_WITHIN_NS)
-			instance_gone(core, instance, now,
-				      "never turned up: EC2 does not show it");
+			instance_gone(core, instance, now, "never turned up: EC2 does not show it");
 		return;
 	}
 	if (!instance->missing_ns)

@@ -196,8 +196,7 @@ int journal_terminate(struct core *core, const struct terminate_order *order, st
 	return line_write(core, true);
 }
 
-void journal_terminated(struct core *core, const struct terminate_result *result,
-			struct moment now)
+void journal_terminated(struct core *core, const struct terminate_result *result, struct moment now)
 {
 	struct text *line = line_begin(core, "terminated", now);
 

@@ -78,9 +78,7 @@ static void take_instance(struct core *core, const struct open_order *open,
 	if (!instance->launched_wall_ns)
 		instance->launched_wall_ns = now.wall_ns;
 	set_text(instance->instance_type, launched->instance_type);
-	set_text(instance->zone, *launched->zone ? launched->zone :
-			 override		 ? override->zone :
-						   "");
+	set_text(instance->zone, *launched->zone ? launched->zone : override ? override->zone : "");
 	set_text(instance->decision, open->order.decision);
 	set_text(instance->token, open->order.token);
 	set_text(instance->pool, open->order.pool);
@@ -154,7 +152,8 @@ static const char *keeps_from_attempt(const struct core *core, const struct reco
 /* What is left of the decision is ordered from what is left to buy, under the next token. */
 void attempt_next(struct core *core, struct record *record, struct moment now)
 {
-	_cleanup_(plan_free) struct plan plan = {0};
+	_cleanup_(plan_free)
+	struct plan plan = {0};
 	char limits[sizeof(record->decision.limits)] = "";
 	uint32_t rest = rest_of(record);
 	const char *why = NULL;
@@ -215,8 +214,8 @@ static void order_done(struct core *core, struct open_order *open, struct record
 				record->retry_ns += backoff_after(open->order.token, 1);
 		} else if (missing) {
 			give_up(core, record, missing,
-				result->failures.count ? result->failures.at[0].code :
-							 "EC2 launched fewer",
+				result->failures.count ? result->failures.at[0].code
+						       : "EC2 launched fewer",
 				now);
 		}
 	}
@@ -265,9 +264,10 @@ static void ask_later(struct core *core, struct open_order *open, struct record 
 		return;
 	record_step(core, record, moment_at(now, result->done_ns),
 		    "%s (%s: %.120s), the same order again in %.1f s",
-		    result->throttled			? "EC2 throttles" :
-		    result->outcome == LAUNCH_UNKNOWN	? "outcome not known" :
-							  "refused, but an earlier try may have worked",
+		    result->throttled ? "EC2 throttles"
+		    : result->outcome == LAUNCH_UNKNOWN
+			    ? "outcome not known"
+			    : "refused, but an earlier try may have worked",
 		    *result->error_code ? result->error_code : "no answer", result->error_text,
 		    (double)wait_ns / NS_PER_S);
 }
@@ -338,8 +338,7 @@ static void fail_offers(struct record *record, const struct open_order *open,
 }
 
 /* As core_launched() took it when it was written, without doing anything about it. */
-void order_replay_result(struct core *core, const struct launch_result *result,
-			 struct moment then)
+void order_replay_result(struct core *core, const struct launch_result *result, struct moment then)
 {
 	struct open_order *open = order_find(core, result->token);
 	struct record *record = record_find(core, open->order.decision);
@@ -351,9 +350,9 @@ void order_replay_result(struct core *core, const struct launch_result *result,
 	core->totals.instances_launched += launched;
 	launches_forget(core, open->order.token, missing);
 	if (record) {
-		bool again = result->outcome == LAUNCH_DONE ?
-				     worth_another_attempt(result) :
-				     launch_code_is_no_capacity(result->error_code);
+		bool again = result->outcome == LAUNCH_DONE
+				     ? worth_another_attempt(result)
+				     : launch_code_is_no_capacity(result->error_code);
 
 		record->decision.launched += launched;
 		if (!again)

@@ -105,8 +105,8 @@ bool offering_matches(const struct offering *offering, const struct pool *pool)
 	if (!offering->vcpus || (offering->bare_metal && !names_bare_metal(pool)))
 		return false;
 	vec_for_each (term, &pool->requirements.list)
-		if (!label_term_matches(term, offering_label(offering, pool, term->key, value,
-							     sizeof(value))))
+		if (!label_term_matches(
+			    term, offering_label(offering, pool, term->key, value, sizeof(value))))
 			return false;
 	return true;
 }

@@ -106,9 +106,9 @@ void order_worst(struct core *core, struct open_order *open)
 
 	vec_for_each (override, &open->order.overrides) {
 		if (!isnan(open->usd_worst))
-			open->usd_worst = isnan(override->usd_per_hour) ?
-						  NAN :
-						  MAX(open->usd_worst, override->usd_per_hour);
+			open->usd_worst = isnan(override->usd_per_hour)
+						  ? NAN
+						  : MAX(open->usd_worst, override->usd_per_hour);
 		if (!pool)
 			continue;
 		vec_for_each (offering, &pool->offerings)
@@ -203,8 +203,8 @@ static void record_start(struct core *core, struct record *record, struct moment
 	struct decision *decision = &record->decision;
 
 	decision->made.mono_ns = mono_of(decision->made.wall_ns, now);
-	if (decision->closed || decision->kind != DECISION_SCALE_UP ||
-	    decision->mode != MODE_ACT || has_order(core, decision->id))
+	if (decision->closed || decision->kind != DECISION_SCALE_UP || decision->mode != MODE_ACT ||
+	    has_order(core, decision->id))
 		return;
 	if (!record->attempts) {
 		decision->failed = record->count;

@@ -25,8 +25,7 @@ void plan_free(struct plan *plan)
 	vec_free(&plan->overrides);
 }
 
-static void plan_hold(struct plan *plan, const char *key, const char *format, ...)
-	_printf_(3, 4);
+static void plan_hold(struct plan *plan, const char *key, const char *format, ...) _printf_(3, 4);
 static void plan_hold(struct plan *plan, const char *key, const char *format, ...)
 {
 	va_list arguments;
@@ -182,10 +181,12 @@ static bool choose_capacity_type(struct core *core, struct pool_state *pool,
 		plan->capacity_type = CAPACITY_ON_DEMAND;
 		return true;
 	}
-	plan_hold(plan, "offerings",
-		  "NodePool %s leaves nothing to buy: %zu offerings meet its requirements, %zu kinds "
-		  "without capacity are remembered, none has a subnet, a launch template and capacity",
-		  pool->pool->name, pool->offerings.count, core->no_capacity.count);
+	plan_hold(
+		plan, "offerings",
+		"NodePool %s leaves nothing to buy: %zu offerings meet its requirements, %zu kinds "
+		"without capacity are remembered, none has a subnet, a launch template and "
+		"capacity",
+		pool->pool->name, pool->offerings.count, core->no_capacity.count);
 	return false;
 }
 
@@ -229,22 +230,22 @@ static void say_room(const struct pool_state *pool, const struct usage_now *usag
 	if (pool->pool->cpu_limited)
 		line_add(out, size, "NodePool %s cpu: %g of %g in use or coming, %g left: %s",
 			 pool->pool->name, usage->cpus, pool->pool->limit_cpus, MAX(room->cpus, 0),
-			 bound && plan->vcpus_worst * (double)wanted > room->cpus ? "bound" :
-										    "not bound");
+			 bound && plan->vcpus_worst * (double)wanted > room->cpus ? "bound"
+										  : "not bound");
 	if (pool->pool->memory_limited)
 		line_add(out, size, "NodePool %s memory: %.4g of %.4g GiB in use or coming: %s",
 			 pool->pool->name, usage->memory_mib / 1024,
 			 pool->pool->limit_memory_bytes / (1 << 30),
-			 bound && (double)plan->memory_mib_worst * wanted > room->memory_mib ?
-				 "bound" :
-				 "not bound");
+			 bound && (double)plan->memory_mib_worst * wanted > room->memory_mib
+				 ? "bound"
+				 : "not bound");
 	if (isinf(usd_limit))
 		line_add(out, size, "usd per hour: no limit (%.4g now)", usage->usd);
 	else
 		line_add(out, size, "usd per hour: %.4g of %.4g, %.4g more at worst: %s",
 			 usage->usd, usd_limit, plan->usd_worst * plan->count,
-			 bound && !(plan->usd_worst * wanted <= room->usd + 1e-9) ? "bound" :
-										    "not bound");
+			 bound && !(plan->usd_worst * wanted <= room->usd + 1e-9) ? "bound"
+										  : "not bound");
 }
 
 static void plan_room(struct core *core, struct pool_state *pool, uint32_t wanted,

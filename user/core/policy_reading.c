@@ -88,8 +88,8 @@ static void reading_make(const struct sum *sum, const struct policy_metric *metr
 		return;
 	}
 	up->usage = sum->all.usage_up;
-	up->forecast = forecast_of(up->usage, sum->all.fast_up, sum->all.trend_up, lead_seconds,
-				   ceiling);
+	up->forecast =
+		forecast_of(up->usage, sum->all.fast_up, sum->all.trend_up, lead_seconds, ceiling);
 	if (sum->all.left_out)
 		snprintf(up->why, sizeof(up->why),
 			 "%u of %u listeners left out: more capacity would not help them",
@@ -195,11 +195,10 @@ static void metric_line(const struct policy_state *policy, size_t i, char *out, 
 static void witness_line(const struct host_view *view, const struct witness *witness,
 			 struct moment now, bool several_hosts, char *out, size_t size)
 {
-	uint64_t age_ns =
-		witness->age_ns + (now.mono_ns - MIN(now.mono_ns, view->received_ns));
+	uint64_t age_ns = witness->age_ns + (now.mono_ns - MIN(now.mono_ns, view->received_ns));
 
-	line_add(out, size, "  %s%s%s (%s): %.4g, %.1f ms old, %s%s%s", several_hosts ? view->host : "",
-		 several_hosts ? " " : "", witness->address,
+	line_add(out, size, "  %s%s%s (%s): %.4g, %.1f ms old, %s%s%s",
+		 several_hosts ? view->host : "", several_hosts ? " " : "", witness->address,
 		 *witness->owner ? witness->owner : "owner unknown", witness->value,
 		 (double)age_ns / NS_PER_MS, signal_diagnosis_text(witness->diagnosis),
 		 *witness->reason ? ": " : "", witness->reason);

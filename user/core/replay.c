@@ -44,11 +44,14 @@ static const char *element(const cJSON *array, int index)
 	return value ? value : "";
 }
 
-static int no_sense(char reason[160], const char *format, const char *what)
-	__attribute__((__format__(__printf__, 2, 0)));
-static int no_sense(char reason[160], const char *format, const char *what)
+static int no_sense(char reason[160], const char *format, ...) _printf_(2, 3);
+static int no_sense(char reason[160], const char *format, ...)
 {
-	snprintf(reason, 160, format, what);
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(reason, 160, format, arguments);
+	va_end(arguments);
 	return -EBADMSG;
 }
 
@@ -101,8 +104,7 @@ static void replay_overrides(struct launch_order *order, const cJSON *overrides)
 {
 	const cJSON *it;
 
-	cJSON_ArrayForEach(it, overrides)
-	{
+	cJSON_ArrayForEach (it, overrides) {
 		struct launch_override *override = vec_push(&order->overrides);
 		const cJSON *priority = cJSON_GetArrayItem(it, 4), *usd = cJSON_GetArrayItem(it, 5);
 
@@ -119,8 +121,7 @@ static void replay_tags(struct launch_order *order, const cJSON *tags)
 {
 	const cJSON *it;
 
-	cJSON_ArrayForEach(it, tags)
-	{
+	cJSON_ArrayForEach (it, tags) {
 		struct key_value *tag = vec_push(&order->tags.list);
 
 		tag->key = strdup(element(it, 0));
@@ -149,9 +150,9 @@ static int replay_order(struct core *core, const cJSON *json, char reason[160])
 	set_text(open->order.decision, record->decision.id);
 	set_text(open->order.pool, text_of(json, "pool"));
 	set_text(open->order.policy, text_of(json, "policy"));
-	open->order.capacity_type = strcmp(text_of(json, "capacity_type"), "spot") == 0 ?
-					    CAPACITY_SPOT :
-					    CAPACITY_ON_DEMAND;
+	open->order.capacity_type = strcmp(text_of(json, "capacity_type"), "spot") == 0
+					    ? CAPACITY_SPOT
+					    : CAPACITY_ON_DEMAND;
 	open->order.count = (uint32_t)count_of(json, "count", INT32_MAX);
 	replay_overrides(&open->order, cJSON_GetObjectItemCaseSensitive(json, "overrides"));
 	replay_tags(&open->order, cJSON_GetObjectItemCaseSensitive(json, "tags"));
@@ -168,7 +169,8 @@ static int replay_order(struct core *core, const cJSON *json, char reason[160])
 
 static int replay_result(struct core *core, const cJSON *json, char reason[160])
 {
-	_cleanup_(launch_result_free) struct launch_result result = {0};
+	_cleanup_(launch_result_free)
+	struct launch_result result = {0};
 	struct moment then = {0, ns_of(json, "wall_us")};
 	const cJSON *it;
 
@@ -176,20 +178,17 @@ static int replay_result(struct core *core, const cJSON *json, char reason[160])
 	if (!order_find(core, result.token))
 		return no_sense(reason, "a result of order %.60s, which is not there",
 				result.token);
-	result.outcome = strcmp(text_of(json, "outcome"), "done") == 0 ? LAUNCH_DONE :
-									 LAUNCH_REFUSED;
-	result.throttled =
-		cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "throttled"));
-	cJSON_ArrayForEach(it, cJSON_GetObjectItemCaseSensitive(json, "instances"))
-	{
+	result.outcome =
+		strcmp(text_of(json, "outcome"), "done") == 0 ? LAUNCH_DONE : LAUNCH_REFUSED;
+	result.throttled = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "throttled"));
+	cJSON_ArrayForEach (it, cJSON_GetObjectItemCaseSensitive(json, "instances")) {
 		struct launched_instance *launched = vec_push(&result.instances);
 
 		set_text(launched->id, element(it, 0));
 		set_text(launched->instance_type, element(it, 1));
 		set_text(launched->zone, element(it, 2));
 	}
-	cJSON_ArrayForEach(it, cJSON_GetObjectItemCaseSensitive(json, "failures"))
-	{
+	cJSON_ArrayForEach (it, cJSON_GetObjectItemCaseSensitive(json, "failures")) {
 		struct launch_failure *failure = vec_push(&result.failures);
 
 		set_text(failure->instance_type, element(it, 0));
@@ -227,8 +226,7 @@ static int replay_terminate(struct core *core, const cJSON *json, char reason[16
 	if (!open)
 		return -ENOMEM;
 	set_text(open->order.decision, text_of(json, "decision"));
-	cJSON_ArrayForEach(it, cJSON_GetObjectItemCaseSensitive(json, "instances"))
-	{
+	cJSON_ArrayForEach (it, cJSON_GetObjectItemCaseSensitive(json, "instances")) {
 		struct launched_instance *instance = vec_push(&open->order.instances);
 
 		set_text(instance->id, element(it, 0));
@@ -325,14 +323,16 @@ static int replay_kind(struct core *core, const cJSON *json, const char *kind, c
 
 int core_replay(struct core *core, const char *json, size_t length, char reason[160])
 {
-	_cleanup_(free_json) cJSON *line = cJSON_ParseWithLength(json, length);
+	_cleanup_(free_json)
+	cJSON *line = cJSON_ParseWithLength(json, length);
 
 	reason[0] = '\0';
 	if (core->started)
-		return no_sense(reason, "%s", "replayed after the start");
+		return no_sense(reason, "replayed after the start");
 	if (!cJSON_IsObject(line))
-		return no_sense(reason, "%s", "not a JSON object");
+		return no_sense(reason, "not a JSON object");
 	if (number_of(line, "v") != 1)
-		return no_sense(reason, "%s", "written by another version of forerun: \"v\" is not 1");
+		return no_sense(reason, "%s",
+				"written by another version of forerun: \"v\" is not 1");
 	return replay_kind(core, line, text_of(line, "t"), reason);
 }
