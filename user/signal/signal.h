@@ -86,7 +86,10 @@ struct signal_config {
 	uint64_t fast_ns, slow_ns; /* 300 ms, 3 s */
 	uint64_t stall_ns; /* how long a queue must stand with nothing taken before it is a stall: 1
 			      s */
-	double host_cpus; /* for utilisation where the owner has no limit */
+	double host_cpus; /* for utilisation where the owner has no limit; 0: not known */
+	uint32_t edge_depth; /* connections waiting that make an edge, as probe_config has it; a
+				listener whose backlog is smaller than twice that counts half of its
+				own; default 4 */
 };
 
 struct signal;
