@@ -13,6 +13,7 @@
 
 #define WIRE_VERSION 1
 #define WIRE_FRAME_BYTES_MAX (16U << 20)
+#define WIRE_INDICATORS_MAX 16384U
 #define WIRE_HOST_SIZE 64
 
 enum frame_kind { FRAME_TICK = 1, FRAME_EDGE = 2 };
@@ -32,7 +33,8 @@ struct frame {
 	size_t count;
 };
 
-/* Appends one length-delimited frame. -EMSGSIZE above WIRE_FRAME_BYTES_MAX. */
+/* Appends one length-delimited frame. -EMSGSIZE above WIRE_FRAME_BYTES_MAX or
+ * WIRE_INDICATORS_MAX, -EINVAL for another kind; nothing is appended then. */
 int frame_encode(const struct frame *frame, struct text *out);
 /* Takes one frame off the front of data: returns the bytes taken, 0 when more are needed, -EBADMSG
  * for damage (reason says which), -EPROTONOSUPPORT for another major version. */

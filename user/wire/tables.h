@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which member stands under which tag. A tag is never used again for something else; docs/wire.md
+ * lists them. */
+#ifndef FORERUN_WIRE_TABLES_H
+#define FORERUN_WIRE_TABLES_H
+
+#include "wire/fields.h"
+
+/* Fields of a frame and of an indicator that are no single member. */
+#define TAG_FRAME_INDICATOR 16
+#define TAG_INDICATOR_VALUES 32
+#define TAG_INDICATOR_BUCKETS 33
+
+extern const struct table frame_table;
+extern const struct table indicator_table;
+
+#endif
