@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""EC2 as it behaves and moto does not: pools that run out, errors inside a 200, states that take time, a ledger.
+
+Nothing here talks to a socket: proxy.py hands forms in and sends what comes out.
+"""
+
+import collections
+import fnmatch
+import re
+import secrets
+import time
+import xml.etree.ElementTree as ElementTree
+from xml.sax.saxutils import escape
+
+import prices
+
+NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15/"
+STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
+
+Override = collections.namedtuple("Override", "index type subnet zone template version priority fields")
+
+
+def document(action, inner, request_id):
+    return (f'<?xml version="1.0" encoding="UTF-8"?>\n<{action}Response xmlns="{NAMESPACE}">'
+            f"<requestId>{request_id}</requestId>{inner}</{action}Response>").encode()
+
+
+def request_id():
+    raw = secrets.token_hex(16)
+    return "-".join([raw[:8], raw[8:12], raw[12:16], raw[16:20], raw[20:]])
+
+
+def tags_of(form, resource="instance"):
+    tags = {}
+    for index in range(1, 20):
+        if form.get(f"TagSpecification.{index}.ResourceType") != resource:
+            continue
+        at = f"TagSpecification.{index}.Tag"
+        number = 1
+        while f"{at}.{number}.Key" in form:
+            tags[form[f"{at}.{number}.Key"]] = form.get(f"{at}.{number}.Value", "")
+            number += 1
+    return tags
+
+
+def overrides_of(form):
+    """Every (launch template, override) of a CreateFleet, in order."""
+    found = []
+    config = 1
+    while any(key.startswith(f"LaunchTemplateConfigs.{config}.") for key in form):
+        at = f"LaunchTemplateConfigs.{config}"
+        spec = f"{at}.LaunchTemplateSpecification"
+        template = form.get(f"{spec}.LaunchTemplateName") or form.get(f"{spec}.LaunchTemplateId", "")
+        number = 1
+        while True:
+            prefix = f"{at}.Overrides.{number}."
+            fields = {key[len(prefix):]: value for key, value in form.items() if key.startswith(prefix)}
+            if not fields:
+                break
+            found.append(Override(len(found), fields.get("InstanceType", ""), fields.get("SubnetId", ""),
+                                  fields.get("AvailabilityZone", ""), template, form.get(f"{spec}.Version", ""),
+                                  float(fields.get("Priority", "inf")), {"config": config, **fields}))
+            number += 1
+        config += 1
+    return found
+
+
+def narrowed(form, override, count):
+    """The same CreateFleet for one override and its own count."""
+    kept = {key: value for key, value in form.items() if not key.startswith("LaunchTemplateConfigs.")}
+    at = f"LaunchTemplateConfigs.{override.fields['config']}.LaunchTemplateSpecification."
+    for key, value in form.items():
+        if key.startswith(at):
+            kept["LaunchTemplateConfigs.1.LaunchTemplateSpecification." + key[len(at):]] = value
+    for key, value in override.fields.items():
+        if key != "config":
+            kept[f"LaunchTemplateConfigs.1.Overrides.1.{key}"] = value
+    kept["TargetCapacitySpecification.TotalTargetCapacity"] = str(count)
+    return kept
+
+
+class Capacity:
+    """How many more instances each pool gives. Keys: [spot:|on-demand:]TYPE/ZONE, shell patterns allowed; what no key
+    names is without end."""
+
+    def __init__(self):
+        self.left = {}
+
+    def key(self, capacity_type, instance_type, zone):
+        for key in self.left:
+            kind, _, pool = key.rpartition(":")
+            if kind in ("", capacity_type) and fnmatch.fnmatchcase(f"{instance_type}/{zone}", pool):
+                return key
+        return None
+
+    def take(self, capacity_type, instance_type, zone, count):
+        key = self.key(capacity_type, instance_type, zone)
+        if key is None:
+            return count
+        given = min(count, self.left[key])
+        self.left[key] -= given
+        return given
+
+
+class Ledger:
+    """What was really launched and ended, in order."""
+
+    def __init__(self):
+        self.entries = []
+        self.by_id = {}
+
+    def launched(self, instance_id, **facts):
+        entry = {"order": len(self.entries) + 1, "id": instance_id, "launched": time.time(), "terminated": None, **facts}
+        self.entries.append(entry)
+        self.by_id[instance_id] = entry
+
+    def ended(self, instance_id):
+        entry = self.by_id.get(instance_id)
+        if entry and entry["terminated"] is None:
+            entry["terminated"] = time.time()
+            return entry
+        return None
+
+
+def pool_order(overrides, capacity_type, form):
+    """The order in which EC2 tries the pools."""
+    option = "SpotOptions" if capacity_type == "spot" else "OnDemandOptions"
+    strategy = form.get(f"{option}.AllocationStrategy", "lowest-price")
+    if "prioritized" in strategy:
+        return sorted(overrides, key=lambda o: (o.priority, o.index))
+    return sorted(overrides, key=lambda o: (prices.price_of(capacity_type, o.type, o.zone), o.index))
+
+
+def override_xml(override, capacity_type):
+    spec = (f"<launchTemplateName>{escape(override.template)}</launchTemplateName>"
+            f"<version>{escape(override.version)}</version>")
+    fields = f"<instanceType>{override.type}</instanceType><subnetId>{override.subnet}</subnetId>"
+    # As EC2: the zone is echoed only where the caller gave it.
+    if override.fields.get("AvailabilityZone"):
+        fields += f"<availabilityZone>{override.zone}</availabilityZone>"
+    return (f"<launchTemplateAndOverrides><launchTemplateSpecification>{spec}</launchTemplateSpecification>"
+            f"<overrides>{fields}</overrides></launchTemplateAndOverrides><lifecycle>{capacity_type}</lifecycle>")
+
+
+def no_capacity(override, capacity_type):
+    kind = "Spot capacity" if capacity_type == "spot" else f"{override.type} capacity"
+    return ("InsufficientInstanceCapacity",
+            f"We currently do not have sufficient {kind} in the Availability Zone you requested ({override.zone}). "
+            "Our system will be working on provisioning additional capacity.")
+
+
+def fleet_xml(launched, failed, capacity_type, rid):
+    """launched: [(override, ids)], failed: [(override, code, message)]."""
+    instances = "".join(
+        f"<item>{override_xml(override, capacity_type)}"
+        f"<instanceIds>{''.join(f'<item>{i}</item>' for i in ids)}</instanceIds>"
+        f"<instanceType>{override.type}</instanceType></item>"
+        for override, ids in launched)
+    errors = "".join(
+        f"<item>{override_xml(override, capacity_type)}<errorCode>{escape(code)}</errorCode>"
+        f"<errorMessage>{escape(message)}</errorMessage></item>"
+        for override, code, message in failed)
+    raw = secrets.token_hex(16)
+    fleet_id = "-".join(["fleet", raw[:8], raw[8:12], raw[12:16], raw[16:20], raw[20:]])
+    inner = f"<fleetId>{fleet_id}</fleetId><errorSet>{errors}</errorSet><fleetInstanceSet>{instances}</fleetInstanceSet>"
+    return document("CreateFleet", inner, rid)
+
+
+# ---- the view on instances ----
+
+
+def filters_of(form):
+    found = []
+    index = 1
+    while f"Filter.{index}.Name" in form:
+        found.append((form[f"Filter.{index}.Name"], prices.listed(form, f"Filter.{index}.Value")))
+        index += 1
+    return found
+
+
+OWN_FILTERS = ("instance-state-name", "client-token", "instance-lifecycle")
+
+
+def without_own_filters(form):
+    """The form that moto can answer, and the filters that are answered here."""
+    kept = {key: value for key, value in form.items() if not key.startswith("Filter.")}
+    own = {}
+    index = 0
+    for name, values in filters_of(form):
+        if name in OWN_FILTERS:
+            own[name] = values
+            continue
+        index += 1
+        kept[f"Filter.{index}.Name"] = name
+        for number, value in enumerate(values, 1):
+            kept[f"Filter.{index}.Value.{number}"] = value
+    return kept, own
+
+
+def state_now(entry, state, times, now):
+    """The state that EC2 would show: moto's, held back by the times it takes."""
+    if entry is None:
+        return state
+    if entry["terminated"] is not None:
+        return "shutting-down" if now - entry["terminated"] < times["shutting_down_s"] else "terminated"
+    if state == "running" and now - entry["launched"] < times["pending_s"]:
+        return "pending"
+    return state
+
+
+def hidden(entry, times, now):
+    return entry is not None and now - entry["launched"] < times["hidden_s"]
+
+
+def passes(own, entry, state, lifecycle):
+    token = entry["token"] if entry else ""
+    facts = {"instance-state-name": state, "client-token": token, "instance-lifecycle": lifecycle}
+    return all(any(fnmatch.fnmatchcase(facts[name], value) for value in values) for name, values in own.items())
+
+
+def rewrite_instances(body, ledger, own, times, now):
+    """A DescribeInstances reply as EC2 would have given it at this moment."""
+    ElementTree.register_namespace("", NAMESPACE)
+    body = body.replace(b'xmlns="http://ec2.amazonaws.com/doc/2016-11-15"', f'xmlns="{NAMESPACE}"'.encode())
+    root = ElementTree.fromstring(body)
+    ns = "{" + NAMESPACE + "}"
+    reservations = root.find(f"{ns}reservationSet")
+    for reservation in list(reservations if reservations is not None else []):
+        instances = reservation.find(f"{ns}instancesSet")
+        for instance in list(instances):
+            entry = ledger.by_id.get(instance.findtext(f"{ns}instanceId"))
+            shown = instance.find(f"{ns}instanceState")
+            state = state_now(entry, shown.findtext(f"{ns}name"), times, now)
+            if hidden(entry, times, now) or not passes(own, entry, state, instance.findtext(f"{ns}instanceLifecycle", "")):
+                instances.remove(instance)
+                continue
+            shown.find(f"{ns}name").text = state
+            shown.find(f"{ns}code").text = str(STATE_CODES[state])
+            if entry and instance.find(f"{ns}clientToken") is None:
+                ElementTree.SubElement(instance, f"{ns}clientToken").text = entry["token"]
+        if not len(instances):
+            reservations.remove(reservation)
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root)
+
+
+def matches_tags(entry, filters):
+    for name, values in filters:
+        if name.startswith("tag:"):
+            value = entry["tags"].get(name[4:])
+            if value is None or not any(fnmatch.fnmatchcase(value, wanted) for wanted in values):
+                return False
+        elif name == "tag-key" and not any(wanted in entry["tags"] for wanted in values):
+            return False
+    return True
+
+
+def instance_xml(entry, state):
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(entry["launched"]))
+    tags = "".join(f"<item><key>{escape(k)}</key><value>{escape(v)}</value></item>" for k, v in entry["tags"].items())
+    lifecycle = "<instanceLifecycle>spot</instanceLifecycle>" if entry["capacity_type"] == "spot" else ""
+    return (f"<item><reservationId>r-{entry['id'][2:]}</reservationId><ownerId>123456789012</ownerId><instancesSet><item>"
+            f"<instanceId>{entry['id']}</instanceId><imageId>ami-0</imageId>"
+            f"<instanceState><code>{STATE_CODES[state]}</code><name>{state}</name></instanceState>"
+            f"<instanceType>{entry['type']}</instanceType><launchTime>{stamp}</launchTime>"
+            f"<placement><availabilityZone>{entry['zone']}</availabilityZone></placement>"
+            f"<subnetId>{entry['subnet']}</subnetId><privateIpAddress>10.0.0.4</privateIpAddress>"
+            f"<clientToken>{escape(entry['token'])}</clientToken>{lifecycle}<tagSet>{tags}</tagSet></item></instancesSet></item>")
+
+
+def describe_from_ledger(form, ledger, times, now, rid):
+    """DescribeInstances without moto: for runs whose fleets moto never saw."""
+    asked = set(prices.listed(form, "InstanceId"))
+    kept, own = without_own_filters(form)
+    items = []
+    for entry in ledger.entries:
+        state = state_now(entry, "running", times, now)
+        lifecycle = "spot" if entry["capacity_type"] == "spot" else ""
+        if (asked and entry["id"] not in asked) or hidden(entry, times, now):
+            continue
+        if matches_tags(entry, filters_of(kept)) and passes(own, entry, state, lifecycle):
+            items.append(instance_xml(entry, state))
+    return document("DescribeInstances", f"<reservationSet>{''.join(items)}</reservationSet>", rid)
+
+
+def paged_types(body, size, token, rid):
+    """DescribeInstanceTypes in pages, as EC2 does: moto gives everything at once."""
+    text = body.decode()
+    start = text.index("<instanceTypeSet>") + len("<instanceTypeSet>")
+    end = text.rindex("</instanceTypeSet>")
+    rows, following = prices.page(top_items(text[start:end]), size, token)
+    inner = f"<instanceTypeSet>{''.join(rows)}</instanceTypeSet>"
+    return document("DescribeInstanceTypes", inner + (f"<nextToken>{following}</nextToken>" if following else ""), rid)
+
+
+def top_items(text):
+    """The outermost <item>s of a list."""
+    items, depth, start = [], 0, 0
+    for tag in re.finditer(r"<(/?)item>", text):
+        if not tag[1]:
+            if depth == 0:
+                start = tag.start()
+            depth += 1
+        else:
+            depth -= 1
+            if depth == 0:
+                items.append(text[start:tag.end()])
+    return items
