@@ -163,6 +163,16 @@ bench: deps-test
 	$(Q)$(MAKE) --no-print-directory -s all tools
 	$(Q)BUILD=$(BUILD) $(BUILD)/venv/bin/python tests/bench/bench.py
 
+# ---- installation: PREFIX and DESTDIR are honoured ----
+
+export PREFIX DESTDIR
+install: all
+	$(Q)BUILD=$(BUILD) scripts/install.sh install
+uninstall:
+	$(Q)BUILD=$(BUILD) scripts/install.sh uninstall
+deb: all
+	$(Q)BUILD=$(BUILD) scripts/deb.sh $(VERSION)
+
 # ---- lint ----
 
 lint: deps-test
