@@ -231,6 +231,7 @@ static int open_core(struct run *run)
 	limits_from_options(run->options, &config.limits);
 	memcpy(config.host, run->host, sizeof(config.host));
 	memcpy(config.instance_id, run->instance_id, sizeof(config.instance_id));
+	snprintf(config.owner, sizeof(config.owner), "%s", run->options->name);
 	return core_new(&config, &run->documents, &effects, &run->core);
 }
 

@@ -21,6 +21,10 @@ const char *export_dialect_type(enum export_dialect dialect)
 
 void number_text(double value, char out[NUMBER_TEXT_SIZE])
 {
+	if (fabs(value) < 1e15 && trunc(value) == value) {
+		snprintf(out, NUMBER_TEXT_SIZE, "%.0f", value);
+		return;
+	}
 	for (int digits = 6; digits <= 17; digits++) {
 		snprintf(out, NUMBER_TEXT_SIZE, "%.*g", digits, value);
 		if (strtod(out, NULL) == value)

@@ -5,7 +5,7 @@
 
 #include "export/export.h"
 
-/* The shortest decimal text that reads back as the same double. */
+/* Whole numbers in full, others as the shortest decimal text that reads back as the same double. */
 #define NUMBER_TEXT_SIZE 32
 void number_text(double value, char out[NUMBER_TEXT_SIZE]);
 
