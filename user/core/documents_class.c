@@ -34,9 +34,7 @@ static bool read_id(const struct cursor *at, const char *prefix, char **out)
 
 static void read_term_tags(const struct cursor *at, struct key_values *tags)
 {
-	if (!read_string_map(at, tags))
-		return;
-	if (!tags->list.count || tags->list.count > TERM_TAGS_MAX)
+	if (read_string_map(at, tags) && (!tags->list.count || tags->list.count > TERM_TAGS_MAX))
 		refuse(at, "found %zu tags, expected 1 to %d", tags->list.count, TERM_TAGS_MAX);
 	vec_for_each (tag, &tags->list) {
 		struct cursor item = cursor_field(at, tag->key);
@@ -104,28 +102,28 @@ static bool is_al2023_version(const char *text)
 					       text[1 + strspn(text + 1, "0123456789")] == '\0');
 }
 
-static void read_alias(const struct cursor *at, struct node_class *class)
+static void read_alias(const struct cursor *at, struct node_class *node_class)
 {
 	static const char *const LATER[] = {"al2", "bottlerocket", "windows2019", "windows2022",
 					    "windows2025"};
 	const char *sign;
 
-	if (!read_string(at, &class->ami_alias))
+	if (!read_string(at, &node_class->ami_alias))
 		return;
-	sign = strchr(class->ami_alias, '@');
+	sign = strchr(node_class->ami_alias, '@');
 	for (size_t i = 0; sign && i < ARRAY_SIZE(LATER); i++) {
-		if (strlen(LATER[i]) == (size_t)(sign - class->ami_alias) &&
-		    str_starts(class->ami_alias, LATER[i])) {
+		if (strlen(LATER[i]) == (size_t)(sign - node_class->ami_alias) &&
+		    str_starts(node_class->ami_alias, LATER[i])) {
 			refuse(at, "not supported yet: images of family %s, expected al2023",
 			       LATER[i]);
 			return;
 		}
 	}
-	if (!str_starts(class->ami_alias, "al2023@") || !is_al2023_version(sign + 1))
+	if (!str_starts(node_class->ami_alias, "al2023@") || !is_al2023_version(sign + 1))
 		expected(at, "al2023@latest or al2023@vYYYYMMDD");
 }
 
-static void read_image_term(const struct cursor *at, size_t terms, struct node_class *class)
+static void read_image_term(const struct cursor *at, size_t terms, struct node_class *node_class)
 {
 	static const struct field FIELDS[] = {
 		{"alias"},
@@ -150,13 +148,13 @@ static void read_image_term(const struct cursor *at, size_t terms, struct node_c
 		refuse(&alias, "found an alias beside other terms, expected it alone");
 	else if (!at->node->count)
 		refuse(at, "found none of them, expected alias or id");
-	read_alias(&alias, class);
+	read_alias(&alias, node_class);
 	if (read_id(&id, "ami-", &image))
-		*vec_push(&class->ami_ids) = TAKE(image);
+		*vec_push(&node_class->ami_ids) = TAKE(image);
 	free(image);
 }
 
-static void read_family(const struct cursor *spec, struct node_class *class)
+static void read_family(const struct cursor *spec, struct node_class *node_class)
 {
 	static const char *const FAMILIES[] = {"AL2023",       "Custom",      "AL2",
 					       "Bottlerocket", "Windows2019", "Windows2022",
@@ -164,23 +162,23 @@ static void read_family(const struct cursor *spec, struct node_class *class)
 	struct cursor at = cursor_field(spec, "amiFamily");
 	size_t chosen = 0;
 
-	class->family = AMI_AL2023;
+	node_class->family = AMI_AL2023;
 	if (!cursor_present(&at)) {
-		if (!class->ami_alias && class->ami_ids.count)
+		if (!node_class->ami_alias && node_class->ami_ids.count)
 			problem_at(spec->problems, spec->node,
 				   "missing field spec.amiFamily, expected AL2023 or Custom where "
 				   "amiSelectorTerms has no alias");
 		return;
 	}
-	if (!read_enum(&at, FAMILIES, ARRAY_SIZE(FAMILIES), &chosen))
+	if (!read_enum_of(&at, FAMILIES, ARRAY_SIZE(FAMILIES), AMI_CUSTOM + 1, &chosen))
 		return;
 	if (chosen > AMI_CUSTOM)
 		refuse(&at, "not supported yet: %s, expected AL2023 or Custom", FAMILIES[chosen]);
 	else
-		class->family = (enum ami_family)chosen;
+		node_class->family = (enum ami_family)chosen;
 }
 
-static void read_images(const struct cursor *spec, struct node_class *class)
+static void read_images(const struct cursor *spec, struct node_class *node_class)
 {
 	struct cursor terms = cursor_field(spec, "amiSelectorTerms");
 
@@ -191,9 +189,9 @@ static void read_images(const struct cursor *spec, struct node_class *class)
 	for (size_t i = 0; i < terms.node->count; i++) {
 		struct cursor item = cursor_item(&terms, i);
 
-		read_image_term(&item, terms.node->count, class);
+		read_image_term(&item, terms.node->count, node_class);
 	}
-	read_family(spec, class);
+	read_family(spec, node_class);
 }
 
 /* ---- who the instance is, what it runs ---- */
@@ -208,7 +206,7 @@ static void check_iam_name(const struct cursor *at, const char *name, size_t mos
 		expected(at, "at most %zu letters, digits and _+=,.@-", most);
 }
 
-static void read_identity(const struct cursor *spec, struct node_class *class)
+static void read_identity(const struct cursor *spec, struct node_class *node_class)
 {
 	struct cursor role = cursor_field(spec, "role");
 	struct cursor profile = cursor_field(spec, "instanceProfile");
@@ -217,10 +215,10 @@ static void read_identity(const struct cursor *spec, struct node_class *class)
 		refuse(spec, "found role and instanceProfile, expected one of them");
 	else if (!cursor_present(&role) && !cursor_present(&profile))
 		refuse(spec, "found neither role nor instanceProfile, expected one of them");
-	if (read_string(&role, &class->role))
-		check_iam_name(&role, class->role, ROLE_MAX);
-	if (read_string(&profile, &class->instance_profile))
-		check_iam_name(&profile, class->instance_profile, INSTANCE_PROFILE_MAX);
+	if (read_string(&role, &node_class->role))
+		check_iam_name(&role, node_class->role, ROLE_MAX);
+	if (read_string(&profile, &node_class->instance_profile))
+		check_iam_name(&profile, node_class->instance_profile, INSTANCE_PROFILE_MAX);
 }
 
 static bool is_restricted_tag(const char *key)
@@ -235,17 +233,16 @@ static bool is_restricted_tag(const char *key)
 	       strcmp(key, "karpenter.k8s.aws/ec2nodeclass") == 0;
 }
 
-static void read_tags(const struct cursor *spec, struct node_class *class)
+static void read_tags(const struct cursor *spec, struct node_class *node_class)
 {
 	struct cursor tags = cursor_field(spec, "tags");
 
-	if (!read_string_map(&tags, &class->tags))
-		return;
-	if (class->tags.list.count > TAGS_MAX)
+	read_string_map(&tags, &node_class->tags);
+	if (node_class->tags.list.count > TAGS_MAX)
 		refuse(&tags,
 		       "found %zu tags, expected at most %d: EC2 takes 50 and forerun sets 6",
-		       class->tags.list.count, TAGS_MAX);
-	vec_for_each (tag, &class->tags.list) {
+		       node_class->tags.list.count, TAGS_MAX);
+	vec_for_each (tag, &node_class->tags.list) {
 		struct cursor at = cursor_field(&tags, tag->key);
 
 		if (!*tag->key)
@@ -259,7 +256,7 @@ static void read_tags(const struct cursor *spec, struct node_class *class)
 	}
 }
 
-static void read_metadata_options(const struct cursor *spec, struct node_class *class)
+static void read_metadata_options(const struct cursor *spec, struct node_class *node_class)
 {
 	static const struct field FIELDS[] = {{"httpEndpoint"},
 					      {"httpProtocolIPv6"},
@@ -272,7 +269,7 @@ static void read_metadata_options(const struct cursor *spec, struct node_class *
 	struct cursor ipv6 = cursor_field(&options, "httpProtocolIPv6");
 	struct cursor hops = cursor_field(&options, "httpPutResponseHopLimit");
 	struct cursor tokens = cursor_field(&options, "httpTokens");
-	struct metadata_options *out = &class->metadata;
+	struct metadata_options *out = &node_class->metadata;
 	int64_t limit = 1;
 	size_t chosen = 0;
 
@@ -289,17 +286,17 @@ static void read_metadata_options(const struct cursor *spec, struct node_class *
 	out->http_put_response_hop_limit = (uint32_t)limit;
 }
 
-static void read_user_data(const struct cursor *spec, struct node_class *class)
+static void read_user_data(const struct cursor *spec, struct node_class *node_class)
 {
 	struct cursor at = cursor_field(spec, "userData");
 
-	if (read_string_or_empty(&at, &class->user_data) &&
-	    strlen(class->user_data) > USER_DATA_BYTES_MAX)
+	if (read_string_or_empty(&at, &node_class->user_data) &&
+	    strlen(node_class->user_data) > USER_DATA_BYTES_MAX)
 		refuse(&at, "found %zu bytes, expected at most %d: EC2 takes no more",
-		       strlen(class->user_data), USER_DATA_BYTES_MAX);
+		       strlen(node_class->user_data), USER_DATA_BYTES_MAX);
 }
 
-void read_node_class(const struct cursor *document, struct node_class *class)
+void read_node_class(const struct cursor *document, struct node_class *node_class)
 {
 	static const struct field DOCUMENT[] = {
 		{"apiVersion"},
@@ -336,15 +333,15 @@ void read_node_class(const struct cursor *document, struct node_class *class)
 
 	if (!read_mapping(document, DOCUMENT, ARRAY_SIZE(DOCUMENT)))
 		return;
-	read_metadata(document, &class->name);
+	read_metadata(document, &node_class->name);
 	if (!read_mapping(&spec, SPEC, ARRAY_SIZE(SPEC)))
 		return;
-	read_images(&spec, class);
-	read_terms(&spec, "subnetSelectorTerms", 2, "subnet-", &class->subnets);
-	read_terms(&spec, "securityGroupSelectorTerms", 3, "sg-", &class->security_groups);
-	read_identity(&spec, class);
-	read_user_data(&spec, class);
-	read_tags(&spec, class);
-	read_block_devices(&spec, class);
-	read_metadata_options(&spec, class);
+	read_images(&spec, node_class);
+	read_terms(&spec, "subnetSelectorTerms", 2, "subnet-", &node_class->subnets);
+	read_terms(&spec, "securityGroupSelectorTerms", 3, "sg-", &node_class->security_groups);
+	read_identity(&spec, node_class);
+	read_user_data(&spec, node_class);
+	read_tags(&spec, node_class);
+	read_block_devices(&spec, node_class);
+	read_metadata_options(&spec, node_class);
 }

@@ -101,13 +101,13 @@ static void check_labels(const struct cursor *labels)
 {
 	struct key_values values = {0};
 
-	if (read_string_map(labels, &values))
-		vec_for_each (it, &values.list) {
-			struct cursor at = cursor_field(labels, it->key);
+	read_string_map(labels, &values);
+	vec_for_each (it, &values.list) {
+		struct cursor at = cursor_field(labels, it->key);
 
-			check_label_key(&at, it->key);
-			check_label_value(&at, it->value);
-		}
+		check_label_key(&at, it->key);
+		check_label_value(&at, it->value);
+	}
 	key_values_free(&values);
 }
 

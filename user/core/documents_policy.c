@@ -7,6 +7,7 @@
 #include "core/documents_read.h"
 
 #define METRICS_MAX 64
+#define METRIC_TYPES_HONOURED 3
 #define SELECTOR_TERMS_MAX 64
 #define DEFAULT_CPU_UTILIZATION 80
 
@@ -319,13 +320,14 @@ static bool read_metric_type(const struct cursor *at, size_t *type)
 	bool good = true;
 
 	if (!read_mapping(at, METRIC, ARRAY_SIZE(METRIC)) ||
-	    !read_enum(&type_at, METRIC_TYPES, ARRAY_SIZE(METRIC_TYPES), type))
+	    !read_enum_of(&type_at, METRIC_TYPES, ARRAY_SIZE(METRIC_TYPES), METRIC_TYPES_HONOURED,
+			  type))
 		return false;
-	if (*type >= 3) {
+	if (*type >= METRIC_TYPES_HONOURED) {
 		refuse(&type_at, "not supported yet: metrics of type %s", METRIC_TYPES[*type]);
 		return false;
 	}
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < METRIC_TYPES_HONOURED; i++) {
 		struct cursor other = cursor_field(at, SOURCE_FIELDS[i]);
 
 		if (i == *type || !cursor_present(&other))

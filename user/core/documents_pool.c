@@ -137,7 +137,7 @@ static bool read_operator(const struct cursor *at, enum label_operator *op)
 {
 	size_t chosen = 0;
 
-	if (!read_enum(at, OPERATORS, ARRAY_SIZE(OPERATORS), &chosen))
+	if (!read_enum_of(at, OPERATORS, ARRAY_SIZE(OPERATORS), ARRAY_SIZE(OPERATOR_OF), &chosen))
 		return false;
 	if (chosen >= ARRAY_SIZE(OPERATOR_OF)) {
 		refuse(at, "not supported yet: operator %s, expected Gt or Lt", OPERATORS[chosen]);

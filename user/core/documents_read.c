@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #define NEAREST_LENGTH_MAX 96
+#define SLIPS_MAX ((size_t)3)
 
 /* ---- where it is ---- */
 
@@ -121,7 +122,11 @@ char *found_text(const struct yaml_node *node)
 	if (!node || node->kind == YAML_NULL) {
 		text_add(&out, "nothing");
 	} else if (node->kind != YAML_SCALAR) {
-		text_add(&out, yaml_kind_text(node));
+		if (node->count)
+			text_add(&out, yaml_kind_text(node));
+		else
+			text_add(&out, node->kind == YAML_SEQUENCE ? "an empty list"
+								   : "an empty mapping");
 	} else {
 		if (node->quoted)
 			text_add(&out, "the string ");
@@ -170,32 +175,38 @@ void refuse_later(const struct cursor *cursor)
 	problem_at_key(cursor->problems, cursor->node, "not supported yet: %s", path);
 }
 
+/* Letters added, left out, exchanged or swapped with their neighbour (optimal string alignment),
+ * case apart. */
 static size_t edit_distance(const char *a, const char *b)
 {
-	size_t row[NEAREST_LENGTH_MAX + 1];
+	size_t rows[3][NEAREST_LENGTH_MAX + 1] = {0};
 	size_t width = strlen(b);
 
 	for (size_t j = 0; j <= width; j++)
-		row[j] = j;
+		rows[0][j] = j;
 	for (size_t i = 1; a[i - 1]; i++) {
-		size_t diagonal = row[0];
+		const size_t *before = rows[(i + 1) % 3], *last = rows[(i - 1) % 3];
+		size_t *row = rows[i % 3];
 
 		row[0] = i;
 		for (size_t j = 1; j <= width; j++) {
-			bool same = tolower((unsigned char)a[i - 1]) ==
-				    tolower((unsigned char)b[j - 1]);
-			size_t best = MIN(diagonal + !same, MIN(row[j], row[j - 1]) + 1);
+			int x = tolower((unsigned char)a[i - 1]);
+			int y = tolower((unsigned char)b[j - 1]);
+			size_t best = MIN(last[j], row[j - 1]) + 1;
 
-			diagonal = row[j];
+			best = MIN(best, last[j - 1] + (x != y));
+			if (i > 1 && j > 1 && x == tolower((unsigned char)b[j - 2]) &&
+			    y == tolower((unsigned char)a[i - 2]))
+				best = MIN(best, before[j - 2] + 1);
 			row[j] = best;
 		}
 	}
-	return row[width];
+	return rows[strlen(a) % 3][width];
 }
 
 const char *nearest(const char *text, const char *const *names, size_t count)
 {
-	size_t length = strlen(text), best = MAX((size_t)1, length / 3) + 1;
+	size_t length = strlen(text), best = CLAMP(length / 3, (size_t)1, SLIPS_MAX) + 1;
 	const char *found = NULL;
 
 	if (length < 2 || length > NEAREST_LENGTH_MAX)
@@ -348,24 +359,23 @@ bool read_integer(const struct cursor *cursor, int64_t low, int64_t high, int64_
 
 	if (!cursor_present(cursor))
 		return false;
-	if (node->kind != YAML_SCALAR) {
+	if (node->kind != YAML_SCALAR || !is_whole_number(node->scalar)) {
 		expected(cursor, "%s", range);
 		return false;
 	}
-	if (node->quoted && is_whole_number(node->scalar)) {
+	if (node->quoted) {
 		expected(cursor, "%s without quotes", range);
 		return false;
 	}
 	errno = 0;
-	value = node->quoted || !is_whole_number(node->scalar) ? 0
-							       : strtoll(node->scalar, NULL, 10);
-	if (node->quoted || !is_whole_number(node->scalar) || errno || value < low ||
-	    value > high) {
+	value = strtoll(node->scalar, NULL, 10);
+	if (errno || value > high)
+		expected(cursor, "at most %lld", (long long)high);
+	else if (value < low)
 		expected(cursor, "%s", range);
-		return false;
-	}
-	*out = value;
-	return true;
+	else
+		*out = value;
+	return !errno && value >= low && value <= high;
 }
 
 bool read_bool(const struct cursor *cursor, bool *out)
@@ -375,7 +385,8 @@ bool read_bool(const struct cursor *cursor, bool *out)
 	if (!cursor_present(cursor))
 		return false;
 	if (node->kind != YAML_SCALAR || node->quoted || !is_bool(node->scalar)) {
-		expected(cursor, "true or false");
+		expected(cursor, "true or false%s",
+			 node->kind == YAML_SCALAR && node->quoted ? " without quotes" : "");
 		return false;
 	}
 	*out = one_of(node->scalar, TRUE_WORDS, ARRAY_SIZE(TRUE_WORDS));
@@ -393,9 +404,10 @@ bool read_quantity(const struct cursor *cursor, double *out)
 	return true;
 }
 
-bool read_enum(const struct cursor *cursor, const char *const *names, size_t count, size_t *out)
+bool read_enum_of(const struct cursor *cursor, const char *const *names, size_t count,
+		  size_t honoured, size_t *out)
 {
-	_cleanup_free_ char *text = NULL, *all = names_text(names, count);
+	_cleanup_free_ char *text = NULL, *all = names_text(names, honoured);
 	const char *near;
 
 	if (!read_string(cursor, &text))
@@ -412,6 +424,11 @@ bool read_enum(const struct cursor *cursor, const char *const *names, size_t cou
 	else
 		expected(cursor, "%s", all);
 	return false;
+}
+
+bool read_enum(const struct cursor *cursor, const char *const *names, size_t count, size_t *out)
+{
+	return read_enum_of(cursor, names, count, count, out);
 }
 
 bool read_string_map(const struct cursor *cursor, struct key_values *out)

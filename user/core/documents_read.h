@@ -62,6 +62,10 @@ bool read_bool(const struct cursor *cursor, bool *out);
 bool read_quantity(const struct cursor *cursor, double *out);
 /* One of the names; its index. */
 bool read_enum(const struct cursor *cursor, const char *const *names, size_t count, size_t *out);
+/* Likewise where only the first names are honoured, and are all that messages offer. */
+bool read_enum_of(const struct cursor *cursor, const char *const *names, size_t count,
+		  size_t honoured, size_t *out);
+/* What is right in it arrives, also when something else is not. */
 bool read_string_map(const struct cursor *cursor, struct key_values *out);
 bool read_string_list(const struct cursor *cursor, char ***out, size_t *count);
 
