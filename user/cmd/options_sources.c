@@ -65,7 +65,9 @@ static void refuse_key(const struct yaml_node *node, struct problems *problems)
 {
 	const char *nearest = option_nearest(node->key, ~0U);
 
-	if (nearest)
+	if (option_find(node->key))
+		problem_at_key(problems, node, "%s cannot be set in the options file", node->key);
+	else if (nearest)
 		problem_at_key(problems, node, "no such option \"%s\"; did you mean \"%s\"?",
 			       node->key, nearest);
 	else
