@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What the kernel programs and user/probe share: structs with fixed-width fields and no implicit
- * padding, and limits. Included by both sides; <linux/types.h>-style names come from the includer
- * (vmlinux/ in the kernel, <linux/types.h> here).
+ * padding, and limits. The includer brings __u32 and its kin (<linux/types.h>).
  */
 #ifndef FORERUN_BPF_FORERUN_H
 #define FORERUN_BPF_FORERUN_H
+
+#include <linux/types.h>
 
 /*
  * Response times fall into log-linear buckets: 8 to each power of two from 1 us on, so that a
@@ -15,5 +16,96 @@
 #define FORERUN_BUCKETS_PER_OCTAVE 8
 #define FORERUN_OCTAVES 27
 #define FORERUN_BUCKETS (1 + FORERUN_OCTAVES * FORERUN_BUCKETS_PER_OCTAVE + 1)
+
+#define FORERUN_STRIPES_MAX 8
+
+/* The address that is listened on. IPv4 in the first four bytes; network order. */
+struct forerun_key {
+	__u32 netns; /* inode number */
+	__u16 family;
+	__u16 port; /* host order */
+	__u8 address[16];
+};
+
+/* Whose counters: a generation that has passed counts for nobody. */
+struct forerun_slot_ref {
+	__u32 slot;
+	__u32 generation;
+};
+
+/* One for each listener; userspace and kernel write different fields. */
+struct forerun_slot {
+	struct forerun_key key;
+	__u32 generation; /* 0: free */
+	__u32 edge_depth; /* userspace: threshold in connections waiting */
+	__u32 next_edge; /* kernel: the depth that makes the next edge; 0: armed */
+	__u32 pad;
+	__u64 last_edge_ns;
+};
+
+/* Counters of one slot in one stripe (stripe = CPU modulo their number): summed by userspace,
+ * straight from the mapping. */
+struct forerun_counters {
+	__u64 syns;
+	__u64 overflows;
+	__u64 established;
+	__u64 closed;
+	__u64 requests;
+	__u64 responses;
+	__u64 accept_waits;
+	__u64 accept_wait_ns;
+	__u64 response_ns;
+	__s64 open; /* only the sum over the stripes means something */
+	__s64 in_flight;
+	__u64 peak; /* since userspace last took it */
+	__u64 buckets[FORERUN_BUCKETS];
+};
+
+/* One listening socket as the iterator writes it. */
+struct forerun_row {
+	__u64 cgroup_id;
+	__u32 slot;
+	__u32 generation;
+	__u32 depth;
+	__u32 limit;
+	__u32 syn_queue;
+	__u32 syn_queue_young;
+	__u32 drops;
+	__u32 number; /* of this socket, in the order in which they were found */
+};
+
+/* One socket that the file search touched: who holds it. */
+struct forerun_holder {
+	__u32 slot;
+	__u32 generation;
+	__u32 pid;
+	char comm[16];
+};
+
+struct forerun_edge {
+	__u64 time_ns;
+	__u32 slot;
+	__u32 generation;
+	__u32 depth;
+	__u32 limit;
+	__u32 full;
+	__u32 pad;
+};
+
+struct forerun_health {
+	__u64 listeners_refused;
+	__u64 connections_refused;
+	__u64 edges_lost;
+	__s64 connections; /* followed now */
+	__u64 sampled_runs;
+	__u64 sampled_ns;
+};
+
+_Static_assert(sizeof(struct forerun_key) == 24, "no padding");
+_Static_assert(sizeof(struct forerun_slot) == 48, "no padding");
+_Static_assert(sizeof(struct forerun_counters) == (12 + FORERUN_BUCKETS) * 8, "no padding");
+_Static_assert(sizeof(struct forerun_row) == 40, "no padding");
+_Static_assert(sizeof(struct forerun_holder) == 28, "no padding");
+_Static_assert(sizeof(struct forerun_edge) == 32, "no padding");
 
 #endif

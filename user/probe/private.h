@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of the probe room. */
+#ifndef FORERUN_PROBE_PRIVATE_H
+#define FORERUN_PROBE_PRIVATE_H
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <stdbool.h>
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int64_t s64;
+
+#include "base/log.h"
+#include "base/map.h"
+#include "base/vec.h"
+#include "probe/probe.h"
+#include "forerun.skel.h"
+
+/* How often a socket of a slot dropped, by its number: sk_drops starts at 0 with each socket. */
+struct socket_drops {
+	uint32_t number;
+	uint32_t last;
+	bool seen;
+};
+
+/* What userspace remembers of a slot. */
+struct tracked {
+	uint32_t generation;
+	uint64_t empty_since_ns; /* no socket and no connection since then; 0: not empty */
+	uint64_t drops;
+	uint32_t pid;
+	char comm[PROBE_COMM_SIZE];
+	VEC(struct socket_drops) sockets;
+	uint64_t buckets[PROBE_BUCKETS];
+	uint64_t buckets_at_responses; /* the count of responses that buckets stands for */
+};
+
+struct probe {
+	struct probe_config config;
+	struct forerun *skel;
+	char *pins; /* the directory of this layout below pin_path, NULL: nothing pinned */
+	uint32_t stripes;
+	struct forerun_slot *slots; /* mapped; [listeners_max] */
+	struct forerun_counters *counters; /* mapped; [stripes][listeners_max] */
+	struct tracked **tracked; /* [listeners_max], NULL where never used */
+	VEC(struct listener_sample) listeners;
+	VEC(struct forerun_row) rows;
+	VEC(uint32_t) index_of_slot; /* slot -> 1 + index in listeners */
+	struct sample sample;
+	uint64_t iterator_errors;
+	uint64_t next_search_ns;
+	bool searched_twice;
+	struct ring_buffer *ring;
+	struct loop *loop;
+	void (*on_edge)(void *arg, const struct edge *edge);
+	void *on_edge_arg;
+};
+
+static inline uint64_t listener_id(uint32_t slot, uint32_t generation)
+{
+	return (uint64_t)generation << 32 | slot;
+}
+
+/* load.c */
+int probe_load(struct probe *probe);
+void probe_unload(struct probe *probe);
+int probe_find_cgroup2(char **path);
+void probe_quiet_libbpf(void);
+/* Adds one hint to a failed load: what is missing, by name. */
+const char *probe_failure_hint(int error);
+
+/* slots.c */
+int slots_map(struct probe *probe);
+void slots_unmap(struct probe *probe);
+int slots_fill(struct probe *probe);
+struct tracked *slots_track(struct probe *probe, uint32_t slot);
+void slots_release(struct probe *probe, uint32_t slot);
+
+/* search.c */
+/* Marks listeners, then (where connections is set) the connections that were accepted from them. */
+int probe_search(struct probe *probe, bool connections);
+/* Calls fn with each record of size bytes that the iterator writes. */
+int probe_iterate(struct probe *probe, struct bpf_link *link, size_t size,
+		  void (*fn)(struct probe *probe, const void *record));
+
+#endif

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reads all listeners: rows of the sockets from the iterator, counters straight from the mapping.
+ */
+#include "probe/private.h"
+
+/* A slot that nobody listens on or is connected to is kept so long: a server that restarts finds
+ * its counters again. */
+#define RELEASE_AFTER_NS (10 * NS_PER_S)
+/* Connections that stood in a queue when the programs came have no file yet: one early look finds
+ * most of them. */
+#define SECOND_SEARCH_NS (2 * NS_PER_S)
+
+static void on_row(struct probe *probe, const void *record)
+{
+	const struct forerun_row *row = record;
+
+	if (row->slot < probe->config.listeners_max &&
+	    probe->slots[row->slot].generation == row->generation)
+		*vec_push(&probe->rows) = *row;
+}
+
+/* ---- one slot ---- */
+
+static void add_counters(const struct probe *probe, uint32_t slot, struct listener_sample *out)
+{
+	int64_t open = 0, in_flight = 0;
+
+	for (uint32_t stripe = 0; stripe < probe->stripes; stripe++) {
+		struct forerun_counters *from =
+			&probe->counters[stripe * probe->config.listeners_max + slot];
+		uint64_t peak =
+			from->peak ? __atomic_exchange_n(&from->peak, 0, __ATOMIC_RELAXED) : 0;
+
+		out->syns += from->syns;
+		out->overflows += from->overflows;
+		out->established += from->established;
+		out->closed += from->closed;
+		out->requests += from->requests;
+		out->responses += from->responses;
+		out->accept_waits += from->accept_waits;
+		out->accept_wait_ns += from->accept_wait_ns;
+		out->response_ns += from->response_ns;
+		open += from->open;
+		in_flight += from->in_flight;
+		out->queue_peak = MAX(out->queue_peak, (uint32_t)peak);
+	}
+	/* The stripes are read one after the other: a connection that ends meanwhile may show in
+	 * the second only. */
+	out->open_connections = open > 0 ? (uint32_t)open : 0;
+	out->in_flight = in_flight > 0 ? (uint32_t)in_flight : 0;
+}
+
+static void read_buckets(const struct probe *probe, uint32_t slot, struct tracked *tracked,
+			 uint64_t responses)
+{
+	if (tracked->buckets_at_responses == responses)
+		return;
+	memset(tracked->buckets, 0, sizeof(tracked->buckets));
+	for (uint32_t stripe = 0; stripe < probe->stripes; stripe++) {
+		const uint64_t *from =
+			(const uint64_t *)probe
+				->counters[stripe * probe->config.listeners_max + slot]
+				.buckets;
+
+		for (size_t i = 0; i < PROBE_BUCKETS; i++)
+			tracked->buckets[i] += from[i];
+	}
+	tracked->buckets_at_responses = responses;
+}
+
+static bool describe_slot(struct probe *probe, uint32_t slot, struct listener_sample *out)
+{
+	const struct forerun_slot *entry = &probe->slots[slot];
+	struct tracked *tracked = slots_track(probe, slot);
+
+	if (!tracked)
+		return false;
+	*out = (struct listener_sample){
+		.id = listener_id(slot, tracked->generation),
+		.slot = slot,
+		.generation = tracked->generation,
+		.netns = entry->key.netns,
+		.family = entry->key.family,
+		.port = entry->key.port,
+		.drops = tracked->drops,
+		.response_buckets = tracked->buckets,
+		.pid = tracked->pid,
+	};
+	memcpy(out->address, entry->key.address, sizeof(out->address));
+	memcpy(out->comm, tracked->comm, sizeof(out->comm));
+	add_counters(probe, slot, out);
+	read_buckets(probe, slot, tracked, out->responses);
+	for (struct socket_drops *it = tracked->sockets.at;
+	     it && it < tracked->sockets.at + tracked->sockets.count; it++)
+		it->seen = false;
+	return true;
+}
+
+/* ---- its sockets ---- */
+
+static void add_drops(struct tracked *tracked, const struct forerun_row *row)
+{
+	struct socket_drops *found = NULL;
+
+	vec_for_each (it, &tracked->sockets)
+		if (it->number == row->number)
+			found = it;
+	if (!found) {
+		found = vec_push(&tracked->sockets);
+		found->number = row->number;
+	}
+	tracked->drops += row->drops - found->last; /* 32 bits that wrap */
+	found->last = row->drops;
+	found->seen = true;
+}
+
+static bool is_fuller(const struct forerun_row *row, const struct listener_sample *than)
+{
+	return (uint64_t)row->depth * (than->queue_worst_limit + 1ULL) >
+	       (uint64_t)than->queue_worst_depth * (row->limit + 1ULL);
+}
+
+static void add_row(struct probe *probe, const struct forerun_row *row, uint32_t *newest)
+{
+	uint32_t index = probe->index_of_slot.at[row->slot];
+	struct listener_sample *out;
+
+	if (!index)
+		return;
+	out = &probe->listeners.at[index - 1];
+	if (!out->sockets || is_fuller(row, out)) {
+		out->queue_worst_depth = row->depth;
+		out->queue_worst_limit = row->limit;
+	}
+	if (!out->sockets || row->number > newest[row->slot]) {
+		newest[row->slot] = row->number;
+		out->cgroup_id = row->cgroup_id;
+	}
+	out->sockets++;
+	out->queue_depth += row->depth;
+	out->queue_limit += row->limit;
+	out->syn_queue += row->syn_queue;
+	out->syn_queue_young += row->syn_queue_young;
+	out->queue_peak = MAX(out->queue_peak, row->depth);
+	add_drops(probe->tracked[row->slot], row);
+	out->drops = probe->tracked[row->slot]->drops;
+}
+
+/* ---- what is over ---- */
+
+static void forget_closed_sockets(struct tracked *tracked)
+{
+	for (size_t i = tracked->sockets.count; i-- > 0;)
+		if (!tracked->sockets.at[i].seen)
+			vec_remove(&tracked->sockets, i);
+}
+
+/* True when the slot was given back. */
+static bool release_if_over(struct probe *probe, const struct listener_sample *listener,
+			    uint64_t now_ns)
+{
+	struct tracked *tracked = probe->tracked[listener->slot];
+
+	forget_closed_sockets(tracked);
+	if (listener->sockets || listener->open_connections) {
+		tracked->empty_since_ns = 0;
+		return false;
+	}
+	if (!tracked->empty_since_ns)
+		tracked->empty_since_ns = now_ns;
+	if (now_ns - tracked->empty_since_ns < RELEASE_AFTER_NS)
+		return false;
+	slots_release(probe, listener->slot);
+	return true;
+}
+
+static void fill_health(struct probe *probe, uint64_t now_ns)
+{
+	const struct forerun_health *kernel = &probe->skel->bss->health;
+
+	probe->sample.health = (struct probe_health){
+		.listeners_refused = kernel->listeners_refused,
+		.connections_refused = kernel->connections_refused,
+		.edges_lost = kernel->edges_lost,
+		.iterator_errors = probe->iterator_errors,
+		.listeners = (uint32_t)probe->listeners.count,
+		.listeners_max = probe->config.listeners_max,
+		.kernel_ns = kernel->sampled_ns,
+		.kernel_runs = kernel->sampled_runs,
+		.poll_ns = time_mono_ns() - now_ns,
+	};
+}
+
+static void search_when_due(struct probe *probe, uint64_t now_ns)
+{
+	int r;
+
+	if (now_ns < probe->next_search_ns)
+		return;
+	probe->next_search_ns =
+		now_ns +
+		(probe->searched_twice ? probe->config.rescan_ms * NS_PER_MS : SECOND_SEARCH_NS);
+	probe->searched_twice = true;
+	r = probe_search(probe, true);
+	if (r < 0) {
+		probe->iterator_errors++;
+		log_warning("searching for listeners failed: %s; tried again in %u s", strerror(-r),
+			    probe->config.rescan_ms / 1000);
+	}
+}
+
+static void collect(struct probe *probe, uint64_t now_ns, uint32_t *newest)
+{
+	size_t kept = 0;
+
+	vec_clear(&probe->listeners);
+	for (uint32_t slot = 0; slot < probe->config.listeners_max; slot++) {
+		probe->index_of_slot.at[slot] = 0;
+		if (!probe->slots[slot].generation)
+			continue;
+		if (!describe_slot(probe, slot, vec_push(&probe->listeners)))
+			probe->listeners.count--;
+		else
+			probe->index_of_slot.at[slot] = (uint32_t)probe->listeners.count;
+	}
+	vec_for_each (row, &probe->rows)
+		add_row(probe, row, newest);
+	vec_for_each (listener, &probe->listeners) {
+		if (release_if_over(probe, listener, now_ns))
+			continue;
+		/* Established and no more waiting: accept(2) has taken it, or the listener went
+		 * with it. */
+		listener->accepted = listener->established > listener->queue_depth
+					     ? listener->established - listener->queue_depth
+					     : 0;
+		probe->listeners.at[kept++] = *listener;
+	}
+	probe->listeners.count = kept;
+}
+
+int probe_sample(struct probe *probe, uint64_t now_ns, const struct sample **out)
+{
+	uint64_t started = time_mono_ns();
+	_cleanup_free_ uint32_t *newest = NULL;
+	int r;
+
+	search_when_due(probe, now_ns);
+	vec_clear(&probe->rows);
+	r = probe_iterate(probe, probe->skel->links.forerun_rows, sizeof(struct forerun_row),
+			  on_row);
+	if (r < 0) {
+		probe->iterator_errors++;
+		return r;
+	}
+	newest = calloc(probe->config.listeners_max, sizeof(*newest));
+	if (!newest)
+		return -ENOMEM;
+	collect(probe, now_ns, newest);
+	probe->sample.time_ns = now_ns;
+	probe->sample.listeners = probe->listeners.at;
+	probe->sample.count = probe->listeners.count;
+	fill_health(probe, started);
+	*out = &probe->sample;
+	return 0;
+}
