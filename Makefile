@@ -78,7 +78,7 @@ $(BUILD)/san/%.o: %.c
 	@echo "  CC(san) $<"
 	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu11 -Wall -Wextra -Wno-missing-field-initializers $(SAN) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
 
-$(BUILD)/opt/user/probe/%.o $(BUILD)/san/user/probe/%.o: $(BUILD)/include/forerun.skel.h
+$(call objects,opt,probe) $(call objects,san,probe): $(BUILD)/include/forerun.skel.h
 
 define room_rules
 $$(BUILD)/opt/lib$(1).a: $$(call objects,opt,$(1))
