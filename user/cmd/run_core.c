@@ -169,6 +169,11 @@ static int open_cloud(struct run *run)
 	config.cache_path = run->options->state_dir;
 	config.cluster_version = run->cluster_version[0] ? run->cluster_version : NULL;
 	r = cloud_new(run->loop, run->http, &config, &run->documents, &events, &run->cloud);
+	if (r < 0 && run->options->mode == MODE_OBSERVE) {
+		log_warning("cannot prepare the AWS client: %s; observing without it",
+			    strerror(-r));
+		return 0;
+	}
 	if (r < 0) {
 		log_error("cannot prepare the AWS client: %s", strerror(-r));
 		return r;
