@@ -9,6 +9,7 @@
 #include "export/private.h"
 
 #define LINE_SIZE 1024
+#define HEIGHT_WITH_GAPS 20
 #define COLOR_NONE ""
 #define COLOR_BOLD "\033[1m"
 #define COLOR_DIM "\033[2m"
@@ -121,8 +122,8 @@ void table_count_text(double value, char *out, size_t size)
 {
 	if (isnan(value))
 		snprintf(out, size, "-");
-	else if (value == 0)
-		snprintf(out, size, "0");
+	else if (fabs(value) < 99999.5 && trunc(value) == value)
+		snprintf(out, size, "%.0f", value);
 	else if (fabs(value) < 9.95)
 		snprintf(out, size, "%.1f", value);
 	else if (fabs(value) < 99999.5)
@@ -157,8 +158,6 @@ static void add_whole(const struct layout *layout, enum column column, double va
 	char cell[32];
 
 	table_count_text(isnan(value) ? value : round(value), cell, sizeof(cell));
-	if (str_ends(cell, ".0"))
-		cell[strlen(cell) - 2] = '\0';
 	add_cell(layout, column, cell, line);
 }
 
@@ -267,31 +266,70 @@ static void listeners_section(struct screen *screen, const struct indicator **so
 	}
 }
 
+/* Writes text over several lines, each indented and broken between words. */
+static unsigned put_wrapped(struct screen *screen, const char *color, const char *text,
+			    unsigned lines)
+{
+	unsigned used = 0, room = screen->width > 8 ? screen->width - 2 : 6;
+
+	while (*text && used < lines) {
+		size_t length = strnlen(text, room);
+		char line[LINE_SIZE];
+
+		if (text[length] && used + 1 < lines)
+			while (length > room / 2 && text[length] != ' ')
+				length--;
+		snprintf(line, sizeof(line), "  %.*s", (int)MIN(length, (size_t)LINE_SIZE - 4),
+			 text);
+		put_line(screen, color, line);
+		text += length;
+		text += strspn(text, " ");
+		used++;
+	}
+	return used;
+}
+
 static void reasons_section(struct screen *screen, const struct indicator **sorted, size_t count,
 			    unsigned lines)
 {
-	for (size_t i = 0; i < count && lines && urgency(sorted[i]) > 1; i++, lines--) {
+	for (size_t i = 0; i < count && lines && urgency(sorted[i]) > 1; i++) {
 		char address[ADDRESS_TEXT_SIZE], line[LINE_SIZE];
 
 		indicator_address(sorted[i], address);
-		snprintf(line, sizeof(line), "  %s %s: %s", address,
+		snprintf(line, sizeof(line), "%s %s: %s", address,
 			 signal_diagnosis_text(sorted[i]->diagnosis), sorted[i]->reason);
-		put_line(screen, diagnosis_color(sorted[i]->diagnosis), line);
+		lines -= put_wrapped(screen, diagnosis_color(sorted[i]->diagnosis), line, lines);
 	}
 }
 
 /* ---- policies, decisions, log ---- */
 
+/* All of ours begin with the same word. */
+static const char *short_metric(const char *name)
+{
+	static const char prefix[] = "forerun_";
+
+	return str_starts(name, prefix) ? name + sizeof(prefix) - 1 : name;
+}
+
+/* An empty line above, where there is room for beauty. */
+static void put_gap(struct screen *screen, const struct table *table)
+{
+	if (table->height >= HEIGHT_WITH_GAPS)
+		put_line(screen, COLOR_NONE, "");
+}
+
 static void policies_section(struct screen *screen, const struct table *table, unsigned lines)
 {
 	char line[LINE_SIZE], value[32], target[32];
 
+	put_gap(screen, table);
 	if (!table->policies_count) {
 		put_line(screen, COLOR_DIM, "no policies: signals only");
 		return;
 	}
-	snprintf(line, sizeof(line), "%-18s %-32s %8s %8s %14s  %s", "POLICY", "METRIC", "NOW",
-		 "TARGET", "REPLICAS", "");
+	snprintf(line, sizeof(line), "%-14s %-28s %8s %8s %12s  %s", "POLICY", "METRIC", "NOW",
+		 "TARGET", "REPLICAS", "NOTE");
 	put_line(screen, COLOR_BOLD, line);
 	for (size_t i = 0; i < table->policies_count && i + 1 < lines; i++) {
 		const struct table_policy *policy = &table->policies[i];
@@ -301,8 +339,8 @@ static void policies_section(struct screen *screen, const struct table *table, u
 		table_count_text(policy->target, target, sizeof(target));
 		snprintf(replicas, sizeof(replicas), "%d (%d) -> %d", policy->replicas,
 			 policy->ready, policy->wanted);
-		snprintf(line, sizeof(line), "%-18.18s %-32.32s %8s %8s %14s  %s", policy->name,
-			 policy->metric, value, target, replicas, policy->note);
+		snprintf(line, sizeof(line), "%-14.14s %-28.28s %8s %8s %12s  %s", policy->name,
+			 short_metric(policy->metric), value, target, replicas, policy->note);
 		put_line(screen, policy->wanted != policy->replicas ? COLOR_YELLOW : COLOR_NONE,
 			 line);
 	}
@@ -312,6 +350,7 @@ static void decisions_section(struct screen *screen, const struct table *table, 
 {
 	if (!table->decisions_count)
 		return;
+	put_gap(screen, table);
 	put_line(screen, COLOR_BOLD, "DECISIONS (why: forerun explain ID)");
 	for (size_t i = 0; i < table->decisions_count && i + 1 < lines; i++) {
 		const struct table_decision *decision = &table->decisions[i];
@@ -332,14 +371,15 @@ struct shares {
 
 static void share_out(const struct table *table, size_t urgent, struct shares *shares)
 {
-	unsigned left = table->height - 2, policies = 1 + (unsigned)table->policies_count;
-	unsigned below;
+	unsigned gaps = table->height >= HEIGHT_WITH_GAPS ? 2 : 0;
+	unsigned left = table->height - 2 - gaps, below;
+	unsigned policies = 1 + (unsigned)table->policies_count;
 
 	shares->policies = MIN(policies, MAX(left / 4, 1));
 	shares->decisions = table->decisions_count ? MIN(1 + (unsigned)table->decisions_count,
 							 MIN(MAX(left / 5, 2), 6))
 						   : 0;
-	shares->reasons = MIN((unsigned)urgent, left / 6);
+	shares->reasons = MIN(3 * (unsigned)urgent, left / 5);
 	shares->log = MIN((unsigned)table->log_count, MAX(left / 6, 1));
 	below = shares->policies + shares->decisions + shares->reasons + shares->log;
 	shares->listeners = below < left ? left - below : 1;
