@@ -162,9 +162,9 @@ static void test_a_queue_that_nobody_takes_from_is_a_stall_after_the_stall_time(
 	}
 	steps(&s, 1, 0, 0);
 	expect(stream_indicator(&s), DIAGNOSIS_APP_STALLED);
-	steps(&s, 10, 0, 0);
+	steps(&s, 12, 0, 0);
 	assert_string_equal(stream_indicator(&s)->reason,
-			    "accept queue stood at 512 of 511 for 2.0 s, nothing was accepted, the "
+			    "accept queue stood at 512 of 511 for 2.2 s, nothing was accepted, the "
 			    "unit used 0.00 cores: it is stalled, more instances would not help; "
 			    "look at its threads (gdb, py-spy) or restart it");
 	/* A further edge is no reason to buy. */

@@ -6,7 +6,7 @@
  */
 #include "signal/private.h"
 
-#define FIRST_CAPACITY 64
+#define FIRST_CAPACITY 64 /* a power of two, as all that follow */
 
 static void queue_grow(struct histogram *h)
 {
@@ -16,68 +16,89 @@ static void queue_grow(struct histogram *h)
 	if (!deltas)
 		abort();
 	for (uint32_t i = 0; i < h->length; i++)
-		deltas[i] = h->deltas[(h->head + i) % h->capacity];
+		deltas[i] = h->deltas[(h->head + i) & (h->capacity - 1)];
 	free(h->deltas);
 	h->deltas = deltas;
 	h->head = 0;
 	h->capacity = capacity;
 }
 
+const double histogram_q[QUANTILES] = {0.5, 0.9, 0.99};
+
+static void counts_clear(struct histogram_counts *counts)
+{
+	memset(counts, 0, sizeof(*counts));
+	counts->low = UINT8_MAX;
+}
+
+static void counts_add(struct histogram_counts *counts, uint8_t bucket, uint32_t count)
+{
+	counts->at[bucket] += count;
+	counts->total += count;
+	counts->low = MIN(counts->low, bucket);
+	counts->high = MAX(counts->high, bucket);
+}
+
 static void queue_add(struct histogram *h, uint8_t slot, uint8_t bucket, uint32_t count)
 {
 	if (h->length == h->capacity)
 		queue_grow(h);
-	h->deltas[(h->head + h->length++) % h->capacity] =
+	h->deltas[(h->head + h->length++) & (h->capacity - 1)] =
 		(struct histogram_delta){.count = count, .bucket = bucket, .slot = slot};
-	h->slow[bucket] += count;
+	counts_add(&h->slow, bucket, count);
 }
 
 static void queue_evict(struct histogram *h, uint8_t slot)
 {
 	while (h->length && h->deltas[h->head].slot == slot) {
-		h->slow[h->deltas[h->head].bucket] -= h->deltas[h->head].count;
-		h->head = (h->head + 1) % h->capacity;
+		const struct histogram_delta *d = &h->deltas[h->head];
+
+		h->slow.at[d->bucket] -= d->count;
+		h->slow.total -= d->count;
+		h->head = (h->head + 1) & (h->capacity - 1);
 		h->length--;
 	}
+	if (!h->length)
+		counts_clear(&h->slow);
 }
 
-uint64_t histogram_push(struct histogram *h, const struct timeline *t,
-			const struct timeline_step *step, const uint64_t *buckets, bool rebase,
-			uint32_t interval[PROBE_BUCKETS])
+void histogram_evict(struct histogram *h, const struct timeline_step *step)
 {
-	uint64_t total = 0;
-
 	for (uint8_t i = 0; i < step->evicted_count; i++)
 		queue_evict(h, step->evicted[i]);
-	memset(interval, 0, PROBE_BUCKETS * sizeof(*interval));
-	for (size_t b = 0; buckets && b < PROBE_BUCKETS; b++) {
-		uint64_t added = buckets[b] > h->previous[b] ? buckets[b] - h->previous[b] : 0;
+}
 
-		h->previous[b] = buckets[b];
-		/* The sums of a window must fit in 32 bits: a hostile or broken count is cut. */
-		interval[b] = rebase ? 0 : (uint32_t)MIN(added, UINT32_MAX / WINDOW_SLOTS);
-		if (!interval[b])
-			continue;
-		queue_add(h, t->newest, (uint8_t)b, interval[b]);
-		total += interval[b];
+void histogram_push(struct histogram *h, const struct timeline *t, const uint64_t *buckets,
+		    bool rebase, struct histogram_counts *interval)
+{
+	counts_clear(interval);
+	for (size_t b = 0; b < PROBE_BUCKETS; b++) {
+		uint64_t added = buckets[b] > h->previous[b] ? buckets[b] - h->previous[b] : 0;
+		/* The sums of a window must fit in 32 bits: a broken count is cut. */
+		uint32_t count = (uint32_t)MIN(added, UINT32_MAX / WINDOW_SLOTS);
+
+		if (count && !rebase) {
+			queue_add(h, t->newest, (uint8_t)b, count);
+			counts_add(interval, (uint8_t)b, count);
+		}
 	}
-	return total;
+	memcpy(h->previous, buckets, sizeof(h->previous));
 }
 
 void histogram_within(const struct histogram *h, const struct timeline *t, uint8_t slots,
-		      uint32_t sum[PROBE_BUCKETS])
+		      struct histogram_counts *sum)
 {
 	bool wanted[WINDOW_SLOTS] = {false};
 
-	memset(sum, 0, PROBE_BUCKETS * sizeof(*sum));
+	counts_clear(sum);
 	for (uint8_t i = 0; i < slots; i++)
 		wanted[timeline_slot(t, i)] = true;
 	for (uint32_t i = h->length; i > 0; i--) {
-		const struct histogram_delta *d = &h->deltas[(h->head + i - 1) % h->capacity];
+		const struct histogram_delta *d = &h->deltas[(h->head + i - 1) & (h->capacity - 1)];
 
 		if (!wanted[d->slot])
 			break;
-		sum[d->bucket] += d->count;
+		counts_add(sum, d->bucket, d->count);
 	}
 }
 
@@ -105,27 +126,36 @@ static void bounds(size_t bucket, double *low, double *high)
 			: base * (1 + (double)(part + 1) / FORERUN_BUCKETS_PER_OCTAVE);
 }
 
-double histogram_quantile(const uint32_t counts[PROBE_BUCKETS], double q)
+static double interpolate(size_t bucket, double share)
 {
-	uint64_t total = 0, below = 0;
-	double rank;
+	double low, high;
 
-	for (size_t b = 0; b < PROBE_BUCKETS; b++)
-		total += counts[b];
-	if (!total)
-		return NAN;
-	rank = q * (double)total;
-	for (size_t b = 0; b < PROBE_BUCKETS; b++) {
-		double low, high;
+	bounds(bucket, &low, &high);
+	return low + (high - low) * fmin(fmax(share, 0), 1);
+}
 
-		if (!counts[b] || (double)(below + counts[b]) < rank) {
-			below += counts[b];
-			continue;
+void histogram_quantiles(const struct histogram_counts *counts, double out[QUANTILES])
+{
+	uint64_t below = 0;
+	size_t q = 0;
+
+	for (size_t b = counts->low; b <= counts->high && counts->total; b++) {
+		uint32_t count = counts->at[b];
+
+		for (; q < QUANTILES && count; q++) {
+			double rank = histogram_q[q] * (double)counts->total - (double)below;
+
+			if (rank > (double)count)
+				break;
+			out[q] = interpolate(b, rank / (double)count);
 		}
-		bounds(b, &low, &high);
-		return low + (high - low) * fmax(rank - (double)below, 0) / counts[b];
+		if (q == QUANTILES)
+			return;
+		below += count;
 	}
-	return NAN;
+	/* Nothing at all, or the last quantile lost to rounding. */
+	for (; q < QUANTILES; q++)
+		out[q] = counts->total ? interpolate(counts->high, 1) : NAN;
 }
 
 void histogram_free(struct histogram *histogram)

@@ -176,55 +176,65 @@ static void fill_peaks(const struct listener *l, const struct listener_sample *s
 
 /* ---- response times ---- */
 
-static const struct {
-	enum metric metric;
-	double q;
-} quantiles[] = {
-	{METRIC_RESPONSE_TIME_P50_SECONDS, 0.5},
-	{METRIC_RESPONSE_TIME_P90_SECONDS, 0.9},
-	{METRIC_RESPONSE_TIME_P99_SECONDS, 0.99},
+static const enum metric quantile_metric[QUANTILES] = {
+	METRIC_RESPONSE_TIME_P50_SECONDS,
+	METRIC_RESPONSE_TIME_P90_SECONDS,
+	METRIC_RESPONSE_TIME_P99_SECONDS,
 };
+
+static struct histogram *histogram_start(const struct listener *l, const struct listener_sample *s)
+{
+	struct histogram *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		abort();
+	/* The first sample tells where the counters stand, unless they started at 0 before our
+	 * eyes. */
+	if (!l->interval.ns || l->counters.responses != l->interval.delta.responses)
+		memcpy(h->previous, s->response_buckets, sizeof(h->previous));
+	return h;
+}
 
 static void response_values(struct listener *l, const struct listener_sample *s,
 			    const struct timeline_step *step, double value[METRIC_ALL])
 {
-	uint32_t interval[PROBE_BUCKETS];
-	uint64_t responses = 0;
+	struct histogram_counts interval;
+	double q[QUANTILES] = {NAN, NAN, NAN};
 
-	if (!l->histogram && s->responses && s->response_buckets) {
-		l->histogram = calloc(1, sizeof(*l->histogram));
-		if (!l->histogram)
-			abort();
-		/* The first sample tells where the counters stand, unless they started at 0 before
-		 * our eyes. */
-		if (!l->interval.ns || l->counters.responses != l->interval.delta.responses)
-			memcpy(l->histogram->previous, s->response_buckets,
-			       sizeof(l->histogram->previous));
-	}
+	if (!l->histogram && s->responses && s->response_buckets)
+		l->histogram = histogram_start(l, s);
 	if (l->histogram)
-		responses = histogram_push(l->histogram, &l->timeline, step, s->response_buckets,
-					   !l->interval.ns, interval);
-	for (size_t i = 0; i < ARRAY_SIZE(quantiles); i++)
-		value[quantiles[i].metric] =
-			responses ? histogram_quantile(interval, quantiles[i].q) : NAN;
+		histogram_evict(l->histogram, step);
+	if (l->histogram && s->response_buckets &&
+	    (l->interval.delta.responses || !l->interval.ns)) {
+		histogram_push(l->histogram, &l->timeline, s->response_buckets, !l->interval.ns,
+			       &interval);
+		histogram_quantiles(&interval, q);
+	}
+	for (size_t i = 0; i < QUANTILES; i++)
+		value[quantile_metric[i]] = q[i];
 }
 
 /* The quantile of all responses in the window, not the mean of quantiles. */
 static void response_statistics(const struct listener *l, struct indicator *indicator)
 {
-	uint32_t fast[PROBE_BUCKETS];
+	struct histogram_counts fast;
+	double q_fast[QUANTILES], q_slow[QUANTILES];
 
 	if (!l->histogram || !l->histogram->length)
 		return;
 	histogram_within(l->histogram, &l->timeline,
-			 timeline_within(&l->timeline, l->timeline.fast_ns), fast);
-	for (size_t i = 0; i < ARRAY_SIZE(quantiles); i++) {
-		double *value = indicator->value[quantiles[i].metric];
+			 timeline_within(&l->timeline, l->timeline.fast_ns), &fast);
+	histogram_quantiles(&fast, q_fast);
+	histogram_quantiles(&l->histogram->slow, q_slow);
+	for (size_t i = 0; i < QUANTILES; i++) {
+		double *value = indicator->value[quantile_metric[i]];
 
-		value[STAT_FAST] = histogram_quantile(fast, quantiles[i].q);
-		value[STAT_SLOW] = histogram_quantile(l->histogram->slow, quantiles[i].q);
+		value[STAT_FAST] = q_fast[i];
+		value[STAT_SLOW] = q_slow[i];
 		value[STAT_FAST_PEAK] = fmax(value[STAT_FAST_PEAK], value[STAT_FAST]);
-		value[STAT_SLOW_PEAK] = fmax(value[STAT_SLOW_PEAK], value[STAT_SLOW]);
+		value[STAT_SLOW_PEAK] =
+			fmax(fmax(value[STAT_SLOW_PEAK], value[STAT_SLOW]), value[STAT_FAST_PEAK]);
 	}
 }
 
@@ -288,7 +298,7 @@ static void copy_facts(struct indicator *i, const struct listener_sample *s,
 	i->overflows = s->overflows;
 	i->syns = s->syns;
 	i->response_ns = s->response_ns;
-	if (s->response_buckets)
+	if (s->response_buckets && (l->interval.delta.responses || !l->interval.ns))
 		memcpy(i->response_buckets, s->response_buckets, sizeof(i->response_buckets));
 }
 
@@ -317,7 +327,7 @@ static bool other_owner(const struct listener *l, const struct listener_sample *
 static void push_all(struct listener *l, const struct listener_sample *s, struct indicator *i,
 		     uint64_t time_ns)
 {
-	double value[METRIC_ALL], peak[METRIC_ALL], inner[METRIC_ALL - METRIC_COUNT][STAT_COUNT];
+	double value[METRIC_ALL], peak[METRIC_ALL];
 	struct timeline_step step;
 
 	timeline_advance(&l->timeline, time_ns, &step);
@@ -325,12 +335,16 @@ static void push_all(struct listener *l, const struct listener_sample *s, struct
 	response_values(l, s, &step, value);
 	fill_peaks(l, s, value, peak);
 	for (int m = 0; m < METRIC_ALL; m++) {
-		window_push(&l->windows[m], &l->timeline, &step, value[m], peak[m]);
-		window_statistics(&l->windows[m], &l->timeline,
-				  m < METRIC_COUNT ? i->value[m] : inner[m - METRIC_COUNT]);
+		bool changed = window_push(&l->windows[m], &l->timeline, &step, value[m], peak[m]);
+
+		/* An edge wrote over them. */
+		if (changed || l->edge_peak)
+			window_statistics(&l->windows[m], &l->timeline,
+					  m < METRIC_COUNT ? i->value[m]
+							   : l->inner[m - METRIC_COUNT]);
 	}
-	l->slow_syns = inner[METRIC_SYNS_PER_SECOND - METRIC_COUNT][STAT_SLOW];
-	l->slow_closes = inner[METRIC_CLOSES_PER_SECOND - METRIC_COUNT][STAT_SLOW];
+	l->slow_syns = l->inner[METRIC_SYNS_PER_SECOND - METRIC_COUNT][STAT_SLOW];
+	l->slow_closes = l->inner[METRIC_CLOSES_PER_SECOND - METRIC_COUNT][STAT_SLOW];
 	wait_push(l);
 	response_statistics(l, i);
 	wait_statistics(l, i);

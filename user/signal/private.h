@@ -29,10 +29,20 @@ struct timeline {
 	uint64_t merged_span_ns; /* how long that slot was before */
 };
 
+/* Sums over slots whose value is known. */
+struct sums {
+	double span, weighted; /* nanoseconds, and values times them */
+	double x, xx, v, xv; /* seconds since the origin, and values: for the trend */
+};
+
 struct ring {
 	double value[WINDOW_SLOTS], peak[WINDOW_SLOTS]; /* NaN: not known then */
 	uint8_t order[WINDOW_SLOTS]; /* indices of the known ones by value */
 	uint8_t known;
+	uint8_t age; /* pushes since the sums were made from scratch */
+	bool peaks; /* some peak is above its value */
+	uint64_t origin_ns;
+	struct sums slow; /* kept as slots come and go */
 };
 
 /* One metric over the slow window. Most metrics of most listeners do not change: they need no
@@ -58,7 +68,8 @@ static inline uint8_t timeline_slot(const struct timeline *timeline, uint8_t i)
 /* Slots in the newest period_ns. */
 uint8_t timeline_within(const struct timeline *timeline, uint64_t period_ns);
 
-void window_push(struct window *window, const struct timeline *timeline,
+/* Returns whether the statistics are others than before. */
+bool window_push(struct window *window, const struct timeline *timeline,
 		 const struct timeline_step *step, double value, double peak);
 void window_statistics(const struct window *window, const struct timeline *timeline,
 		       double out[STAT_COUNT]);
@@ -72,22 +83,33 @@ struct histogram_delta {
 };
 _Static_assert(PROBE_BUCKETS <= 256, "a bucket index must fit in uint8_t");
 
+#define QUANTILES 3
+extern const double histogram_q[QUANTILES]; /* 0.5, 0.9, 0.99 */
+
+/* Counts of some time, and where the first and the last that is not 0 can be. */
+struct histogram_counts {
+	uint32_t at[PROBE_BUCKETS];
+	uint8_t low, high;
+	uint64_t total;
+};
+
 struct histogram {
 	struct histogram_delta *deltas; /* a queue, oldest first */
 	uint32_t head, length, capacity;
-	uint32_t slow[PROBE_BUCKETS]; /* sum of the deltas */
+	struct histogram_counts slow; /* sum of the deltas */
 	uint64_t previous[PROBE_BUCKETS]; /* counters at the last sample */
 };
 
-/* interval: what the sample added, [PROBE_BUCKETS]. Returns how many responses that are. */
-uint64_t histogram_push(struct histogram *histogram, const struct timeline *timeline,
-			const struct timeline_step *step, const uint64_t *buckets, bool rebase,
-			uint32_t interval[PROBE_BUCKETS]);
+/* Slots fell out of the window. */
+void histogram_evict(struct histogram *histogram, const struct timeline_step *step);
+/* interval: what the sample added. */
+void histogram_push(struct histogram *histogram, const struct timeline *timeline,
+		    const uint64_t *buckets, bool rebase, struct histogram_counts *interval);
 /* Sum of the newest slots. */
 void histogram_within(const struct histogram *histogram, const struct timeline *timeline,
-		      uint8_t slots, uint32_t sum[PROBE_BUCKETS]);
+		      uint8_t slots, struct histogram_counts *sum);
 /* In seconds, by linear interpolation inside the bucket; NaN when there is nothing. */
-double histogram_quantile(const uint32_t counts[PROBE_BUCKETS], double q);
+void histogram_quantiles(const struct histogram_counts *counts, double out[QUANTILES]);
 void histogram_free(struct histogram *histogram);
 
 /* ---- capacity.c: what one replica can serve ---- */
@@ -153,6 +175,7 @@ struct listener {
 	double cpu_cores, cpu_utilization, throttled, cpu_pressure, memory_pressure;
 	struct timeline timeline;
 	struct window windows[METRIC_ALL];
+	double inner[METRIC_ALL - METRIC_COUNT][STAT_COUNT];
 	double slow_syns, slow_closes; /* per second, means of the slow window */
 	/* Accepts and their waits in each slot, where accept(2) is visible. */
 	float wait_ns[WINDOW_SLOTS], waits[WINDOW_SLOTS];

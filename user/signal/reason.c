@@ -2,8 +2,9 @@
 /* The diagnosis in one sentence: the figures, what they mean, what to do. */
 #include "signal/private.h"
 
-#define SAY_EVERY_NS NS_PER_S /* where nothing is wrong, the sentence is not rewritten each time \
-			       */
+/* Formatting costs more than all the rest: the same diagnosis is not said anew each time. */
+#define SAY_QUIET_EVERY_NS NS_PER_S
+#define SAY_EVERY_NS (300 * NS_PER_MS)
 
 static double at(const struct indicator *i, enum metric metric, enum statistic statistic)
 {
@@ -174,7 +175,8 @@ void reason_write(const struct signal *signal, struct listener *l, struct indica
 	bool quiet = i->diagnosis == DIAGNOSIS_OK || i->diagnosis == DIAGNOSIS_IDLE;
 	bool changed = e->diagnosed_ns == now_ns;
 
-	if (quiet && !changed && i->reason[0] && now_ns - e->said_ns < SAY_EVERY_NS)
+	if (!changed && !l->edge_peak && i->reason[0] &&
+	    now_ns - e->said_ns < (quiet ? SAY_QUIET_EVERY_NS : SAY_EVERY_NS))
 		return;
 	e->said_ns = now_ns;
 	switch (i->diagnosis) {

@@ -5,6 +5,8 @@
  */
 #include "signal/private.h"
 
+#define RENEW_AFTER 32
+
 static const double not_known = NAN;
 
 static bool same(double a, double b)
@@ -13,6 +15,11 @@ static bool same(double a, double b)
 }
 
 /* ---- time ---- */
+
+static uint8_t slot_before(uint8_t slot)
+{
+	return slot ? (uint8_t)(slot - 1) : WINDOW_SLOTS - 1;
+}
 
 static bool merges(const struct timeline *t, uint64_t time_ns)
 {
@@ -91,10 +98,45 @@ static void order_insert(struct ring *ring, uint8_t slot)
 	ring->known++;
 }
 
+/* ---- sums ---- */
+
+/* Takes a slot in (sign 1) or out (sign -1). */
+static void sums_change(struct sums *s, const struct ring *ring, const struct timeline *t,
+			uint8_t slot, double span_ns, double sign)
+{
+	double value = ring->value[slot];
+	double x = (double)(int64_t)(t->time_ns[slot] - ring->origin_ns) / (double)NS_PER_S;
+
+	if (isnan(value))
+		return;
+	s->span += sign * span_ns;
+	s->weighted += sign * span_ns * value;
+	s->x += sign * x;
+	s->xx += sign * x * x;
+	s->v += sign * value;
+	s->xv += sign * x * value;
+}
+
+/* From scratch, now and then: what is added and taken off in turn leaves rounding behind. */
+static void sums_renew(struct ring *ring, const struct timeline *t)
+{
+	uint8_t slot = t->newest;
+
+	ring->slow = (struct sums){0};
+	ring->age = 0;
+	ring->origin_ns = t->time_ns[t->newest];
+	ring->peaks = false;
+	for (uint8_t i = 0; i < t->count; i++, slot = slot_before(slot)) {
+		sums_change(&ring->slow, ring, t, slot, (double)t->span_ns[slot], 1);
+		ring->peaks |= ring->peak[slot] > ring->value[slot];
+	}
+}
+
 static void ring_set(struct ring *ring, uint8_t slot, double value, double peak)
 {
 	ring->value[slot] = value;
 	ring->peak[slot] = peak;
+	ring->peaks |= peak > value;
 	order_insert(ring, slot);
 }
 
@@ -108,8 +150,11 @@ static void unfold(struct window *w, const struct timeline *t)
 	if (!w->ring)
 		abort();
 	w->ring->known = 0;
+	w->ring->peaks = false;
 	for (uint8_t i = t->merged ? 0 : 1; i < t->count; i++)
 		ring_set(w->ring, timeline_slot(t, i), w->last, w->last);
+	/* The sums are made when the newest slot has its value. */
+	w->ring->age = RENEW_AFTER;
 	w->constant = false;
 	w->run = 0;
 }
@@ -125,16 +170,36 @@ static double merged_value(const struct ring *ring, const struct timeline *t, do
 	return old + (value - old) * (now > before ? (now - before) / now : 0);
 }
 
+static void ring_evict(struct ring *ring, const struct timeline *t,
+		       const struct timeline_step *step)
+{
+	for (uint8_t i = 0; i < step->evicted_count; i++) {
+		uint8_t slot = step->evicted[i];
+
+		sums_change(&ring->slow, ring, t, slot, (double)t->span_ns[slot], -1);
+		order_remove(ring, slot);
+	}
+}
+
 static void ring_push(struct window *w, const struct timeline *t, double value, double peak)
 {
 	struct ring *ring = w->ring;
 
 	if (t->merged) {
 		value = merged_value(ring, t, value);
-		peak = fmax(ring->peak[t->newest], peak);
+		if (ring->peak[t->newest] > peak || isnan(peak))
+			peak = ring->peak[t->newest];
 		order_remove(ring, t->newest);
+		/* The time of the slot is another one already. */
+		ring->age = RENEW_AFTER;
 	}
 	ring_set(ring, t->newest, value, peak);
+	if (ring->age >= RENEW_AFTER) {
+		sums_renew(ring, t);
+		return;
+	}
+	sums_change(&ring->slow, ring, t, t->newest, (double)t->span_ns[t->newest], 1);
+	ring->age++;
 }
 
 /* How many of the newest slots hold nothing but the new value. */
@@ -148,110 +213,116 @@ static uint32_t run_after(const struct window *w, const struct timeline *t, doub
 	return t->merged ? 0 : 1;
 }
 
-void window_push(struct window *w, const struct timeline *t, const struct timeline_step *step,
+bool window_push(struct window *w, const struct timeline *t, const struct timeline_step *step,
 		 double value, double peak)
 {
 	bool first = t->count == 1 && !t->merged;
 
-	peak = fmax(peak, value);
-	if (first && same(value, peak)) {
-		w->last = value;
-		w->constant = true;
-		w->run = 1;
-		return;
-	}
-	if (w->constant && same(value, w->last) && same(peak, value))
-		return;
+	if (!(peak >= value))
+		peak = value;
+	if (w->constant && !first && same(value, w->last) && same(peak, value))
+		/* The trend of a constant is known from the third sample on. */
+		return t->count <= 3;
 	if (first) {
 		w->last = value;
 		w->constant = true;
+		w->run = 1;
+		if (same(value, peak))
+			return true;
 	}
 	if (w->constant)
 		unfold(w, t);
-	for (uint8_t i = 0; i < step->evicted_count; i++)
-		order_remove(w->ring, step->evicted[i]);
+	ring_evict(w->ring, t, step);
 	ring_push(w, t, value, peak);
 	w->run = run_after(w, t, value, peak);
 	w->last = value;
 	w->constant = w->run >= t->count;
+	return true;
 }
 
 /* ---- statistics ---- */
 
-struct sums {
-	double weight, weighted, plain, peak;
-	uint8_t known;
-};
-
-static void sums_over(const struct ring *ring, const struct timeline *t, uint8_t slots,
-		      struct sums *out)
-{
-	*out = (struct sums){.peak = not_known};
-	for (uint8_t i = 0; i < slots; i++) {
-		uint8_t slot = timeline_slot(t, i);
-		double value = ring->value[slot];
-		double weight = (double)t->span_ns[slot];
-
-		if (isnan(value))
-			continue;
-		out->known++;
-		out->weight += weight;
-		out->weighted += weight * value;
-		out->plain += value;
-		out->peak = fmax(out->peak, ring->peak[slot]);
-	}
-}
-
-/* By time; a lone first sample has no time before it. */
-static double mean_of(const struct sums *s)
+/* By time; a lone first sample has no time before it. Rounding must not leave the values' range. */
+static double mean_of(const struct sums *s, unsigned known, double lowest, double highest)
 {
 	double mean;
 
-	if (!s->known)
+	if (!known)
 		return not_known;
-	mean = s->weight > 0 ? s->weighted / s->weight : s->plain / s->known;
-	return fmin(mean, s->peak);
+	mean = s->span > 0 ? s->weighted / s->span : s->v / known;
+	return mean < lowest ? lowest : mean > highest ? highest : mean;
 }
 
-/* Nearest rank. */
-static double percentile(const struct ring *ring, double q)
+static double lowest_of(const struct ring *ring)
 {
-	size_t rank;
-
-	if (!ring->known)
-		return not_known;
-	rank = (size_t)ceil(q * ring->known);
-	return ring->value[ring->order[CLAMP(rank, 1, ring->known) - 1]];
+	return ring->known ? ring->value[ring->order[0]] : not_known;
 }
 
-/* Slope of the least-squares line through the slots, per second; three points at least. */
-static double slope(const struct ring *ring, const struct timeline *t)
+static double highest_of(const struct ring *ring)
 {
-	double now = (double)t->time_ns[t->newest];
-	double n = 0, st = 0, sv = 0, stt = 0, stv = 0, below;
+	return ring->known ? ring->value[ring->order[ring->known - 1]] : not_known;
+}
 
-	for (uint8_t i = 0; i < t->count; i++) {
-		uint8_t slot = timeline_slot(t, i);
+static double peak_of(const struct ring *ring, const struct timeline *t, uint8_t slots)
+{
+	double peak = not_known;
+	uint8_t slot = t->newest;
+
+	for (uint8_t i = 0; i < slots; i++, slot = slot_before(slot)) {
+		if (!(ring->peak[slot] <= peak) && !isnan(ring->peak[slot]))
+			peak = ring->peak[slot];
+	}
+	return peak;
+}
+
+static double fast_mean(const struct ring *ring, const struct timeline *t, uint8_t slots)
+{
+	double span = 0, weighted = 0, plain = 0, low = INFINITY, high = -INFINITY;
+	uint8_t slot = t->newest;
+	unsigned known = 0;
+
+	for (uint8_t i = 0; i < slots; i++, slot = slot_before(slot)) {
 		double value = ring->value[slot];
-		double x = ((double)t->time_ns[slot] - now) / (double)NS_PER_S;
 
 		if (isnan(value))
 			continue;
-		n++;
-		st += x;
-		sv += value;
-		stt += x * x;
-		stv += x * value;
+		known++;
+		span += (double)t->span_ns[slot];
+		weighted += (double)t->span_ns[slot] * value;
+		plain += value;
+		low = value < low ? value : low;
+		high = value > high ? value : high;
 	}
-	below = n * stt - st * st;
-	if (n < 3 || below <= 0)
+	return mean_of(&(struct sums){.span = span, .weighted = weighted, .v = plain}, known, low,
+		       high);
+}
+
+/* Nearest rank. */
+static double percentile(const struct ring *ring, unsigned percent)
+{
+	unsigned rank = (percent * ring->known + 99) / 100;
+
+	if (!ring->known)
 		return not_known;
-	return (n * stv - st * sv) / below;
+	return ring->value[ring->order[MAX(rank, 1u) - 1]];
+}
+
+/* Slope of the least-squares line through the slots, per second; three points at least. */
+static double slope(const struct ring *ring)
+{
+	const struct sums *s = &ring->slow;
+	double n = ring->known;
+	double below = n * s->xx - s->x * s->x;
+
+	if (ring->known < 3 || below <= 1e-12)
+		return not_known;
+	return (n * s->xv - s->x * s->v) / below;
 }
 
 void window_statistics(const struct window *w, const struct timeline *t, double out[STAT_COUNT])
 {
-	struct sums fast, slow;
+	const struct ring *ring = w->ring;
+	uint8_t fast;
 
 	if (w->constant) {
 		for (int i = 0; i < STAT_COUNT; i++)
@@ -259,17 +330,16 @@ void window_statistics(const struct window *w, const struct timeline *t, double 
 		out[STAT_TREND] = isnan(w->last) || t->count < 3 ? not_known : 0;
 		return;
 	}
-	sums_over(w->ring, t, timeline_within(t, t->fast_ns), &fast);
-	sums_over(w->ring, t, t->count, &slow);
+	fast = timeline_within(t, t->fast_ns);
 	out[STAT_LAST] = w->last;
-	out[STAT_FAST] = mean_of(&fast);
-	out[STAT_FAST_PEAK] = fast.peak;
-	out[STAT_SLOW] = mean_of(&slow);
-	out[STAT_SLOW_PEAK] = slow.peak;
-	out[STAT_SLOW_P50] = percentile(w->ring, 0.5);
-	out[STAT_SLOW_P90] = percentile(w->ring, 0.9);
-	out[STAT_SLOW_P99] = percentile(w->ring, 0.99);
-	out[STAT_TREND] = slope(w->ring, t);
+	out[STAT_FAST] = fast_mean(ring, t, fast);
+	out[STAT_FAST_PEAK] = peak_of(ring, t, fast);
+	out[STAT_SLOW] = mean_of(&ring->slow, ring->known, lowest_of(ring), highest_of(ring));
+	out[STAT_SLOW_PEAK] = ring->peaks ? peak_of(ring, t, t->count) : highest_of(ring);
+	out[STAT_SLOW_P50] = percentile(ring, 50);
+	out[STAT_SLOW_P90] = percentile(ring, 90);
+	out[STAT_SLOW_P99] = percentile(ring, 99);
+	out[STAT_TREND] = slope(ring);
 }
 
 void window_free(struct window *window)
