@@ -117,28 +117,40 @@ static void global_init(void)
 
 int http_client_new(struct loop *loop, struct http_client **out)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct http_client *client = calloc(1, sizeof(*client));
 	int r;
 
 	if (!client)
 		return -ENOMEM;
-	pthread_once(&once, global_init);
 	client->loop = loop;
-	client->multi = curl_multi_init();
-	r = client->multi ? loop_timer_new(loop, on_timer, client, &client->timer) : -ENOMEM;
+	r = loop_timer_new(loop, on_timer, client, &client->timer);
 	if (r >= 0)
 		r = loop_timer_new(loop, on_finished, client, &client->finished_timer);
 	if (r < 0) {
 		http_client_free(client);
 		return r;
 	}
+	*out = client;
+	return 0;
+}
+
+/* With the first request only: libcurl and its TLS library take 2 MiB, which a process that asks
+ * nobody need not have. */
+static int start_libcurl(struct http_client *client)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	if (client->multi)
+		return 0;
+	pthread_once(&once, global_init);
+	client->multi = curl_multi_init();
+	if (!client->multi)
+		return -ENOMEM;
 	curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, socket_wanted);
 	curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
 	curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, timer_wanted);
 	curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
 	curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT);
-	*out = client;
 	return 0;
 }
 
@@ -235,6 +247,8 @@ int http_send(struct http_client *client, const struct http_request *request, ht
 	int r;
 
 	r = http_request_check(request);
+	if (r >= 0)
+		r = start_libcurl(client);
 	if (r < 0)
 		return r;
 	transfer = calloc(1, sizeof(*transfer));

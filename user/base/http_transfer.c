@@ -11,6 +11,8 @@
 #define HEADERS_LIMIT_BYTES ((size_t)256 << 10)
 #define KEEPALIVE_SECONDS 30L
 
+#define _cleanup_url_ _cleanup_(url_free)
+
 /* ---- checks ---- */
 
 static bool header_is(const char *header, const char *name)
@@ -71,8 +73,7 @@ static void url_free(CURLU **url)
 
 static int check_url(const char *url)
 {
-	_cleanup_(url_free)
-	CURLU *parsed = curl_url();
+	_cleanup_url_ CURLU *parsed = curl_url();
 	char *scheme = NULL;
 	bool known;
 
@@ -282,8 +283,7 @@ static void set_connection(struct http_transfer *transfer, const struct http_req
 /* "host:port" of the URL, as messages say it; no user, no password. */
 static char *peer_of(const char *url)
 {
-	_cleanup_(url_free)
-	CURLU *parsed = curl_url();
+	_cleanup_url_ CURLU *parsed = curl_url();
 	char *host = NULL, *port = NULL, *peer = NULL;
 
 	if (parsed && !curl_url_set(parsed, CURLUPART_URL, url, 0) &&

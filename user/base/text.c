@@ -25,7 +25,7 @@ static void reserve(struct text *text, size_t more)
 	if (__builtin_add_overflow(text->length, more, &wanted) ||
 	    __builtin_add_overflow(wanted, 1, &wanted) || wanted > SIZE_MAX / 2)
 		abort();
-	if (wanted <= text->capacity)
+	if (text->data && wanted <= text->capacity)
 		return;
 	while (room < wanted)
 		room *= 2;

@@ -40,6 +40,6 @@ void *vec_grow(void *at, size_t *capacity, size_t wanted, size_t size);
 		(vec)->count--;                                            \
 	} while (0)
 #define vec_for_each(it, vec) \
-	for (__typeof__(&*(vec)->at) it = (vec)->at; it && it < (vec)->at + (vec)->count; it++)
+	for (__typeof__((vec)->at[0]) *it = (vec)->at; it && it < (vec)->at + (vec)->count; it++)
 
 #endif

@@ -180,6 +180,8 @@ static _printf_(2, 3) int bad(char reason[REASON_SIZE], const char *format, ...)
 
 int field_next(struct part *part, uint16_t *tag, struct part *value, char reason[REASON_SIZE])
 {
+	*tag = 0;
+	*value = *part;
 	if (part->length == 0)
 		return 0;
 	if (part->length < 6)
@@ -239,8 +241,8 @@ static int read_number(const struct field *field, uint64_t number, void *member)
 static int read_record(const struct table *table, struct part part, void *to,
 		       char reason[REASON_SIZE])
 {
-	struct part value;
-	uint16_t tag;
+	struct part value = {0};
+	uint16_t tag = 0;
 	int r;
 
 	while ((r = field_next(&part, &tag, &value, reason)) > 0) {

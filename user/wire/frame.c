@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "base/vec.h"
 #include "wire/tables.h"
 
 /*
@@ -139,8 +140,8 @@ static int read_buckets(struct indicator *to, struct part value, char reason[REA
 
 static int read_indicator(struct indicator *to, struct part part, char reason[REASON_SIZE])
 {
-	struct part value;
-	uint16_t tag;
+	struct part value = {0};
+	uint16_t tag = 0;
 	int r;
 
 	fields_default(&indicator_table, to);
@@ -160,35 +161,25 @@ static int read_indicator(struct indicator *to, struct part part, char reason[RE
 	return r;
 }
 
-/* How many indicators the payload holds, so that they are allocated at once; damage is found when
- * they are read. */
-static size_t count_indicators(struct part part)
+static int read_payload(struct frame *frame, struct part part, char reason[REASON_SIZE])
 {
-	char reason[REASON_SIZE];
-	struct part value;
-	size_t count = 0;
-	uint16_t tag;
-
-	while (field_next(&part, &tag, &value, reason) > 0)
-		count += tag == TAG_FRAME_INDICATOR;
-	return count;
-}
-
-static int read_payload(struct frame *frame, struct indicator *indicators, struct part part,
-			char reason[REASON_SIZE])
-{
-	struct part value;
-	uint16_t tag;
+	VEC(struct indicator) indicators = {0};
+	struct part value = {0};
+	uint16_t tag = 0;
 	int r;
 
 	while ((r = field_next(&part, &tag, &value, reason)) > 0) {
-		if (tag == TAG_FRAME_INDICATOR)
-			r = read_indicator(&indicators[frame->count++], value, reason);
-		else
+		if (tag != TAG_FRAME_INDICATOR)
 			r = field_read(&frame_table, tag, value, frame, reason);
+		else if (indicators.count == WIRE_INDICATORS_MAX)
+			r = bad(reason, -EBADMSG, "more than %u listeners", WIRE_INDICATORS_MAX);
+		else
+			r = read_indicator(vec_push(&indicators), value, reason);
 		if (r < 0)
-			return r;
+			break;
 	}
+	frame->indicators = indicators.at;
+	frame->count = indicators.count;
 	return r;
 }
 
@@ -219,9 +210,8 @@ ssize_t frame_decode(const void *data, size_t length, struct frame *out, char re
 {
 	const uint8_t *at = data;
 	struct frame frame = {0};
-	struct indicator *indicators = NULL;
 	struct part part;
-	size_t payload, count;
+	size_t payload;
 	int r;
 
 	r = read_head(at, length, &payload, reason);
@@ -230,15 +220,9 @@ ssize_t frame_decode(const void *data, size_t length, struct frame *out, char re
 	part = (struct part){.at = at + HEAD_BYTES, .length = payload};
 	if (number_read(at + 12, 4) != crc32_of(part.at, part.length))
 		return bad(reason, -EBADMSG, "the checksum does not match");
-	count = count_indicators(part);
-	if (count > WIRE_INDICATORS_MAX)
-		return bad(reason, -EBADMSG, "%zu listeners are more than a frame may have", count);
-	if (count && !(indicators = calloc(count, sizeof(*indicators))))
-		return bad(reason, -ENOMEM, "out of memory");
 	fields_default(&frame_table, &frame);
 	frame.kind = (enum frame_kind)at[6];
-	frame.indicators = indicators;
-	r = read_payload(&frame, indicators, part, reason);
+	r = read_payload(&frame, part, reason);
 	if (r < 0) {
 		frame_free(&frame);
 		return r;
