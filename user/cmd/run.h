@@ -38,6 +38,8 @@ struct run {
 	uint64_t sampled_ns;
 	struct map thresholds; /* listener id -> its sockets + 1 when its edge depth was set */
 
+	uint64_t replicas_hash; /* of all policies, when the edge depths were set */
+
 	struct usage host_usage;
 	double host_cpu_cores, host_cpus;
 	struct host_sample host_samples[RUN_HOST_SAMPLES];

@@ -5,6 +5,7 @@
 #include "cmd/run.h"
 
 #define HOST_WINDOW_NS (300 * NS_PER_MS)
+#define EDGE_DEPTH_MOST (1 << 20)
 
 static void fill_frame(struct run *run, enum frame_kind kind, struct frame *frame)
 {
@@ -50,31 +51,61 @@ static bool selects(const struct label_terms *selector, const struct indicator *
 	return true;
 }
 
-/* The smallest depth that a policy's target for this listener's queue speaks of. Edges look at one
- * socket, a target at the sum of the group. */
+/* The first depth at which this metric asks for more replicas: an average's target holds for each
+ * replica, and the tolerance comes on top. */
+static double depth_that_scales(const struct policy_status *status,
+				const struct policy_metric *metric)
+{
+	double target = metric->target;
+
+	if (metric->target_type == TARGET_AVERAGE_VALUE)
+		target *= MAX(status->replicas, 1);
+	return floor(target * (1 + status->policy->up.tolerance)) + 1;
+}
+
+/* The smallest such depth of all policies that select this listener. Edges look at one socket, a
+ * target at the sum of the group. */
 static uint32_t threshold_of(const struct run *run, const struct indicator *indicator)
 {
+	const struct policy_status *status;
+	size_t count = core_policies(run->core, &status);
 	double least = INFINITY;
 
-	vec_for_each (policy, &run->documents.policies)
-		vec_for_each (metric, &policy->metrics)
+	for (size_t i = 0; i < count; i++)
+		vec_for_each (metric, &status[i].policy->metrics)
 			if (metric->source == SOURCE_EXTERNAL &&
-			    metric->metric == METRIC_ACCEPT_QUEUE_DEPTH && metric->target < least &&
+			    metric->metric == METRIC_ACCEPT_QUEUE_DEPTH &&
 			    selects(&metric->selector, indicator))
-				least = metric->target;
+				least = MIN(least, depth_that_scales(&status[i], metric));
 	if (isinf(least))
 		return (uint32_t)run->options->edge_depth;
 	least = ceil(least / MAX(indicator->sockets, 1U));
-	return (uint32_t)CLAMP(least, 1.0, (double)(1 << 20));
+	return (uint32_t)CLAMP(least, 1.0, (double)EDGE_DEPTH_MOST);
 }
 
-/* Listeners come and go: each gets its threshold when it is first seen, and when its group grows.
- */
+/* True when a policy has another number of replicas than at the last call. */
+static bool replicas_changed(struct run *run)
+{
+	const struct policy_status *status;
+	size_t count = core_policies(run->core, &status);
+	uint64_t before = run->replicas_hash;
+
+	run->replicas_hash = 0;
+	for (size_t i = 0; i < count; i++)
+		run->replicas_hash = run->replicas_hash * 31 + (uint32_t)status[i].replicas;
+	return run->replicas_hash != before;
+}
+
+/* Each listener gets its threshold when it is first seen, when its group grows, and when there are
+ * more or fewer replicas. */
 static void set_thresholds(struct run *run)
 {
 	const struct indicator *indicators;
 	size_t count = signal_indicators(run->signal, &indicators);
 
+	/* Of listeners long gone, too. */
+	if (replicas_changed(run) || run->thresholds.count > 4 * (count + 1024))
+		map_free(&run->thresholds);
 	for (size_t i = 0; i < count; i++) {
 		uint64_t key = indicators[i].id;
 		uint64_t stamp = indicators[i].sockets + 1ULL;
@@ -88,8 +119,6 @@ static void set_thresholds(struct run *run)
 			log_debug("cannot set the edge depth of slot %u to %u", indicators[i].slot,
 				  depth);
 	}
-	if (run->thresholds.count > 4 * (count + 1024)) /* of listeners long gone */
-		map_free(&run->thresholds);
 }
 
 /* ---- the tick ---- */
