@@ -53,6 +53,8 @@ struct probe {
 	uint64_t iterator_errors;
 	uint64_t next_search_ns;
 	bool searched_twice;
+	uint64_t next_holder_search_ns;
+	size_t orphans; /* listeners whose process the last search did not find */
 	struct ring_buffer *ring;
 	struct loop *loop;
 	void (*on_edge)(void *arg, const struct edge *edge);
@@ -82,6 +84,8 @@ void slots_release(struct probe *probe, uint32_t slot);
 /* search.c */
 /* Marks listeners, then (where connections is set) the connections that were accepted from them. */
 int probe_search(struct probe *probe, bool connections);
+/* Looks for the processes of listeners that came since the last search, if there are any. */
+void probe_search_holders(struct probe *probe, uint64_t now_ns);
 /* Calls fn with each record of size bytes that the iterator writes. */
 int probe_iterate(struct probe *probe, struct bpf_link *link, size_t size,
 		  void (*fn)(struct probe *probe, const void *record));

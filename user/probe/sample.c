@@ -256,6 +256,7 @@ int probe_sample(struct probe *probe, uint64_t now_ns, const struct sample **out
 	if (!newest)
 		return -ENOMEM;
 	collect(probe, now_ns, newest);
+	probe_search_holders(probe, now_ns);
 	probe->sample.time_ns = now_ns;
 	probe->sample.listeners = probe->listeners.at;
 	probe->sample.count = probe->listeners.count;

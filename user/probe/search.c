@@ -77,3 +77,36 @@ int probe_search(struct probe *probe, bool connections)
 	probe->skel->bss->adopt_connections = false;
 	return r;
 }
+
+/* A search reads every file of the host: at most one a second, and at most a hundredth of the time.
+ */
+#define HOLDER_SEARCH_EVERY_NS NS_PER_S
+#define HOLDER_SEARCH_COST 100
+
+void probe_search_holders(struct probe *probe, uint64_t now_ns)
+{
+	uint64_t started = time_mono_ns();
+	size_t orphans = 0;
+
+	vec_for_each (listener, &probe->listeners)
+		orphans += listener->sockets && !listener->pid;
+	/* Some are never found: held by the kernel, or in a PID namespace beside this one. */
+	if (orphans <= probe->orphans) {
+		probe->orphans = orphans;
+		return;
+	}
+	if (now_ns < probe->next_holder_search_ns)
+		return;
+	if (probe_search(probe, false) < 0)
+		probe->iterator_errors++;
+	probe->orphans = orphans;
+	probe->next_holder_search_ns =
+		now_ns +
+		MAX(HOLDER_SEARCH_EVERY_NS, HOLDER_SEARCH_COST * (time_mono_ns() - started));
+	vec_for_each (listener, &probe->listeners) {
+		struct tracked *tracked = probe->tracked[listener->slot];
+
+		listener->pid = tracked->pid;
+		memcpy(listener->comm, tracked->comm, sizeof(listener->comm));
+	}
+}
