@@ -148,7 +148,7 @@ static void put_frame(struct run *run, const struct text *table)
 	text_add(&frame, "\033[H");
 	for (size_t i = 0; i < table->length; i++) {
 		if (table->data[i] == '\n')
-			text_add(&frame, "\033[K\r\n");
+			text_add(&frame, "\033[K\n");
 		else
 			text_add_char(&frame, table->data[i]);
 	}
