@@ -282,14 +282,21 @@ def describe_from_ledger(form, ledger, times, now, rid):
     return document("DescribeInstances", f"<reservationSet>{''.join(items)}</reservationSet>", rid)
 
 
-def paged_types(body, size, token, rid):
-    """DescribeInstanceTypes in pages, as EC2 does: moto gives everything at once."""
+SETS = {"DescribeInstanceTypes": "instanceTypeSet", "DescribeInstanceTypeOfferings": "instanceTypeOfferingSet"}
+
+
+def rows_of(action, body):
     text = body.decode()
-    start = text.index("<instanceTypeSet>") + len("<instanceTypeSet>")
-    end = text.rindex("</instanceTypeSet>")
-    rows, following = prices.page(top_items(text[start:end]), size, token)
-    inner = f"<instanceTypeSet>{''.join(rows)}</instanceTypeSet>"
-    return document("DescribeInstanceTypes", inner + (f"<nextToken>{following}</nextToken>" if following else ""), rid)
+    name = SETS[action]
+    start, end = text.find(f"<{name}>"), text.rfind(f"</{name}>")
+    return top_items(text[start:end]) if start >= 0 else []
+
+
+def page_of(action, rows, size, token, rid):
+    """One page, as EC2 gives them: moto gives everything at once."""
+    rows, following = prices.page(rows, size, token)
+    inner = f"<{SETS[action]}>{''.join(rows)}</{SETS[action]}>"
+    return document(action, inner + (f"<nextToken>{following}</nextToken>" if following else ""), rid)
 
 
 def top_items(text):

@@ -112,7 +112,6 @@ class State:
         self.log = []
         self.credentials = {ACCESS_KEY: sigv4.Credential(SECRET_KEY)}
         self.zones = {}  # subnet: zone
-        self.cached = {}
 
     def control(self, wanted):
         unknown = set(wanted) - set(self.settings)
@@ -167,6 +166,7 @@ class Proxy:
     def __init__(self, moto_port):
         self.moto_port = moto_port
         self.state = State()
+        self.static = {}  # form: (answer, its items)
         self.connections = 0
         self.open = set()
 
@@ -379,23 +379,27 @@ class Proxy:
             return answer
         return answer._replace(body=fleet.rewrite_instances(answer.body, ledger, own, settings, now))
 
-    async def describe_types(self, call):
+    async def unchanging(self, call):
+        """What is the same in every run is asked once: moto takes seconds for it."""
         form = {k: v for k, v in call.form.items() if k not in ("MaxResults", "NextToken")}
         key = urllib.parse.urlencode(form)
-        if key not in self.state.cached:
+        if key not in self.static:
             answer = await self.forward(call, form)
             if answer.status != 200:
                 return answer
-            self.state.cached[key] = answer
-        answer = self.state.cached[key]
+            self.static[key] = (answer, fleet.rows_of(call.action, answer.body))
+        answer, rows = self.static[key]
         if prices.listed(form, "InstanceType"):
             return answer
-        size = min(int(call.form.get("MaxResults", 100)), 100)
-        return answer._replace(body=fleet.paged_types(answer.body, size, call.form.get("NextToken", ""), fleet.request_id()))
+        most = 100 if call.action == "DescribeInstanceTypes" else 1000
+        size = min(int(call.form.get("MaxResults", most)), most)
+        body = fleet.page_of(call.action, rows, size, call.form.get("NextToken", ""), fleet.request_id())
+        return answer._replace(body=body)
 
     async def effect(self, call):
         own = {"CreateFleet": self.create_fleet, "RunInstances": self.run_instances, "TerminateInstances": self.terminate,
-               "DescribeInstances": self.describe_instances, "DescribeInstanceTypes": self.describe_types}
+               "DescribeInstances": self.describe_instances, "DescribeInstanceTypes": self.unchanging,
+               "DescribeInstanceTypeOfferings": self.unchanging}
         if call.service == "ec2" and call.action in own:
             return await own[call.action](call)
         return await self.forward(call)
