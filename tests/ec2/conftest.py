@@ -47,7 +47,7 @@ def start(ec2_world, queue, tmp_path):
     started = []
 
     def starter(*arguments, mode="act", environment=None, ready=True, wrong_signatures=False, **config):
-        directory = write_config(tmp_path / "config", ec2_world.world, queue.port, **config)
+        directory = write_config(tmp_path / "config", ec2_world.world, queue.port, **{"target": "250m", "most": 4, **config})
         state = tmp_path / "state"
         running = Forerun(directory, state, environment or ec2_world.environment(HOME=str(tmp_path)), *arguments, mode=mode)
         running.wrong_signatures = wrong_signatures

@@ -19,6 +19,8 @@ A fault: {"action": "CreateFleet", "do": "drop_after", "times": 1, "skip": 0, ..
     garbage       it happened; the reply is a 200 that is no XML or JSON
     truncate      it happened; the connection is cut in the middle of the reply
     truncate_xml  it happened; a complete HTTP reply whose body stops in the middle
+    kill_client   SIGKILL to process "pid": "when" it has asked ("before" it happens), it happened ("after"), or "s"
+                  seconds after the reply ("replied")
 "connection": "fresh" or "reused" waits for such a connection. action "*" means any.
 """
 
@@ -65,6 +67,13 @@ JSON = "application/x-amz-json-1.1"
 
 def die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def kill(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # something else was faster
 
 
 class Bucket:
@@ -444,6 +453,9 @@ class Proxy:
         if fault and fault["do"] == "error":
             return self.error(call, fault.get("status", 500), fault.get("code", "InternalError"),
                               fault.get("message", "An internal error has occurred"))
+        if fault and fault["do"] == "kill_client" and fault["when"] == "before":
+            kill(fault["pid"])
+            raise Closed
         if fault and fault["do"] == "delay_before":
             await asyncio.sleep(fault["s"])
         return await self.stub(call) or await self.once(call)
@@ -459,6 +471,9 @@ class Proxy:
             raise Closed(fault.get("how", "rst"))
         answer = await self.answer(call, entry, fault)
         entry["status"] = answer.status
+        if kind == "kill_client" and fault["when"] == "after":
+            kill(fault["pid"])
+            raise Closed
         if kind == "delay":
             await asyncio.sleep(fault["s"])
         if kind == "drop_after":
@@ -474,6 +489,9 @@ class Proxy:
             raise Closed("fin")
         await connection.send(raw)
         entry["t_reply"] = time.time()
+        if kind == "kill_client":
+            await asyncio.sleep(fault.get("s", 0))
+            kill(fault["pid"])
 
     def control_reply(self, request):
         path, _, query = request.path.partition("?")

@@ -67,12 +67,12 @@ spec:
   tags: {{service: web}}
 """
 
-DEFAULTS = {"policy": "web", "pool": "web", "most": 20, "down_s": 300, "limits": "limits: {cpu: 1000}",
+DEFAULTS = {"policy": "web", "pool": "web", "most": 20, "target": "8", "down_s": 300, "limits": "limits: {cpu: 1000}",
             "types": "m5.large, c5.large", "capacity": "spot", "zones": "us-east-1a, us-east-1b"}
 
 
 def write_config(directory, world, port, **more):
-    """A policy on that port's queue, 8 for each instance, with its pool and class."""
+    """A policy on that port's queue, with its pool and class. more: as in DEFAULTS."""
     values = {**DEFAULTS, **more}
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "policy.yaml").write_text(POLICY.format(port=port, **values))
