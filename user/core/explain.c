@@ -109,7 +109,8 @@ void decision_json(const struct decision *decision, struct text *out)
 	time_format(decision->made.wall_ns, when);
 	add_field(out, "made", when);
 	if (decision->edge_ns)
-		text_printf(out, ",\"edge_to_decision_ms\":%.3f",
+		text_printf(out, ",\"edge_mono_us\":%.3f,\"edge_to_decision_ms\":%.3f",
+			    (double)decision->edge_ns / NS_PER_US,
 			    (double)(int64_t)(decision->made.mono_ns - decision->edge_ns) /
 				    NS_PER_MS);
 	text_printf(out, ",\"replicas\":{\"before\":%d,\"wanted\":%d,\"decided\":%d}",
