@@ -6,7 +6,9 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/base.h"
@@ -352,6 +354,49 @@ static void a_log_line_is_one_line_and_levels_are_kept(void **state)
 	text_free(&lines);
 }
 
+/* What a child writes with standard error in that file, and JOURNAL_STREAM naming that very file or
+ * another. */
+static void log_in_child(const char *path, bool journal)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	char stream[64];
+	struct stat st;
+
+	dup2(fd, STDERR_FILENO);
+	fstat(fd, &st);
+	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino + !journal);
+	setenv("JOURNAL_STREAM", stream, 1);
+	log_warning("disk %s", "full");
+	_exit(0);
+}
+
+static void systemd_gets_the_level_and_others_the_time(void **state)
+{
+	char path[] = "/tmp/forerun-test-XXXXXX";
+
+	(void)state;
+	close(mkstemp(path));
+	for (int journal = 0; journal < 2; journal++) {
+		_cleanup_free_ char *text = NULL;
+		pid_t child = fork();
+		uint64_t ns;
+
+		if (child == 0)
+			log_in_child(path, journal);
+		waitpid(child, NULL, 0);
+		assert_int_equal(file_read(path, 1000, &text, NULL), 0);
+		if (journal) {
+			assert_string_equal(text, "<4>disk full\n");
+			continue;
+		}
+		assert_string_equal(text + 24, " warning disk full\n");
+		text[24] = '\0';
+		assert_int_equal(time_parse(text, &ns), 0);
+	}
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -366,6 +411,7 @@ int main(void)
 		cmocka_unit_test(sums_are_the_published_ones),
 		cmocka_unit_test(a_file_is_replaced_whole_or_not_at_all),
 		cmocka_unit_test(a_file_without_a_size_is_read_to_its_end),
+		cmocka_unit_test(systemd_gets_the_level_and_others_the_time),
 		cmocka_unit_test(a_log_line_is_one_line_and_levels_are_kept),
 	};
 

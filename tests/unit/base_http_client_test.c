@@ -407,6 +407,54 @@ static void a_signed_request_names_what_it_signs(void **state)
 	assert_null(strstr(world->last_request.data, "secret"));
 }
 
+static void a_name_is_resolved_without_blocking_the_loop(void **state)
+{
+	static const struct step steps[] = {{OK_REPLY}};
+	struct world *world = *state;
+	_cleanup_free_ char *url = str_printf("http://localhost:%u/", world->port);
+
+	play(world, steps, 1);
+	ask(world, plain(url));
+	assert_string_equal(world->text, "");
+	assert_string_equal(world->body, "ok");
+}
+
+static void a_proxy_of_the_environment_is_used_unless_told_otherwise(void **state)
+{
+	static const struct step steps[] = {{OK_REPLY}};
+	static const char url[] = "http://127.0.0.2:1/x";
+	struct world *world = *state;
+	_cleanup_free_ char *proxy = str_printf("http://127.0.0.1:%u", world->port);
+
+	setenv("http_proxy", proxy, 1);
+	play(world, steps, 1);
+	ask(world, plain(url));
+	assert_int_equal(world->error, 0);
+	assert_true(str_starts(world->last_request.data, "GET http://127.0.0.2:1/x HTTP/1.1\r\n"));
+	ask(world, (struct http_request){.method = "GET", .url = url, .no_proxy = true});
+	assert_string_equal(world->text, "could not connect to 127.0.0.2:1: connection refused");
+	unsetenv("http_proxy");
+}
+
+static void several_at_once_all_come_back(void **state)
+{
+	static const struct step steps[] = {{NULL}};
+	struct world *world = *state;
+	struct http_transfer *waiting;
+
+	play(world, steps, 1);
+	send_request(world, plain(NULL), &waiting);
+	for (int i = 0; i < 20 && world->requests == 0; i++)
+		loop_round(world->loop, 20);
+	stop_listening(world);
+	for (int i = 0; i < 20; i++)
+		send_request(world, plain(NULL), NULL);
+	wait_answers(world, 20);
+	assert_int_equal(world->error, -ECONNREFUSED);
+	http_cancel(waiting);
+	assert_int_equal(world->answers, 20);
+}
+
 /* ---- what goes wrong ---- */
 
 static void a_refused_connection_is_said_and_nothing_was_sent(void **state)
@@ -723,6 +771,9 @@ int main(void)
 		TEST(a_large_body_arrives_whole),
 		TEST(a_redirect_is_not_followed),
 		TEST(a_signed_request_names_what_it_signs),
+		TEST(a_name_is_resolved_without_blocking_the_loop),
+		TEST(a_proxy_of_the_environment_is_used_unless_told_otherwise),
+		TEST(several_at_once_all_come_back),
 		TEST(a_refused_connection_is_said_and_nothing_was_sent),
 		TEST(a_host_that_does_not_answer_times_out_and_nothing_was_sent),
 		TEST(a_peer_that_closes_or_resets_after_the_request_may_have_acted),

@@ -158,6 +158,9 @@ static void on_response(void *arg, const struct http_response *response)
 	free(world->body);
 	free(world->text);
 	world->answers++;
+	/* Through TLS, too, it is known when the request was out. */
+	assert_int_equal(response->request_sent, response->status != 0);
+	assert_int_equal(response->sent_ns != 0, response->request_sent);
 	world->status = response->status;
 	world->error = response->error;
 	world->body = strdup(response->body);

@@ -190,11 +190,12 @@ void http_client_free(struct http_client *client)
 
 static struct http_transfer *first_finished(struct http_client *client)
 {
-	struct http_transfer *transfer = client->transfers;
+	struct http_transfer *first = NULL;
 
-	while (transfer && transfer->state != TRANSFER_FINISHED)
-		transfer = transfer->next;
-	return transfer;
+	for (struct http_transfer *at = client->transfers; at; at = at->next)
+		if (at->state == TRANSFER_FINISHED && (!first || at->done_ns < first->done_ns))
+			first = at;
+	return first;
 }
 
 static void deliver(struct http_client *client)
