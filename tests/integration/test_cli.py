@@ -488,6 +488,7 @@ mount -t tmpfs none "$1"
 mkdir "$1/upper" "$1/work" "$1/root"
 mount -t overlay overlay -o lowerdir=/,upperdir="$1/upper",workdir="$1/work" "$1/root"
 mount -t proc proc "$1/root/proc"
+mount --rbind /sys "$1/root/sys"
 mkdir -p "$1/root/tmp"
 cp "$2" "$1/root/tmp/forerun.deb"
 chroot "$1/root" /bin/sh -e -c '
@@ -499,7 +500,7 @@ chroot "$1/root" /bin/sh -e -c '
     test ! -e /etc/systemd/system/multi-user.target.wants/forerun.service && echo not enabled
     forerun run --duration 200ms --listen none --format none && echo runs
     dpkg -r forerun >/dev/null
-    command -v forerun || echo removed
+    test ! -e /usr/bin/forerun && echo removed
     test -e /etc/forerun/forerun.yaml && echo configuration kept
     dpkg -P forerun >/dev/null
     test ! -e /etc/forerun/forerun.yaml && test ! -e /var/lib/forerun && echo purged
