@@ -166,8 +166,8 @@ static void own_families(struct run *run, struct export_metrics *metrics)
 {
 	const char *labels[] = {"version", FORERUN_VERSION, "mode",
 				run->options->mode == MODE_ACT ? "act" : "observe", NULL};
+	uint64_t resident_bytes, started_ms = run->started.wall_ns / NS_PER_MS;
 	double cpu_seconds;
-	uint64_t resident_bytes;
 
 	own_usage(&cpu_seconds, &resident_bytes);
 	export_metrics_family(metrics, "forerun_build_info", "gauge", NULL,
@@ -180,8 +180,7 @@ static void own_families(struct run *run, struct export_metrics *metrics)
 	single(metrics, "process_resident_memory_bytes", "gauge", "bytes",
 	       "Memory of forerun that is resident.", (double)resident_bytes);
 	single(metrics, "process_start_time_seconds", "gauge", "seconds",
-	       "When forerun was started, in seconds since 1970.",
-	       (double)(run->started.wall_ns / NS_PER_MS) / 1e3);
+	       "When forerun was started, in seconds since 1970.", (double)started_ms / 1e3);
 }
 
 static void answer_metrics(struct run *run, const struct http_query *query,

@@ -122,9 +122,7 @@ void table_count_text(double value, char *out, size_t size)
 {
 	if (isnan(value))
 		snprintf(out, size, "-");
-	else if (fabs(value) < 99999.5 && trunc(value) == value)
-		snprintf(out, size, "%.0f", value);
-	else if (fabs(value) < 9.95)
+	else if (fabs(value) < 9.95 && trunc(value) != value)
 		snprintf(out, size, "%.1f", value);
 	else if (fabs(value) < 99999.5)
 		snprintf(out, size, "%.0f", value);
