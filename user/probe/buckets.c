@@ -3,8 +3,8 @@
 
 void probe_bucket_bounds(size_t i, uint64_t *low_ns, uint64_t *high_ns)
 {
-	size_t octave = (i - 1) / FORERUN_BUCKETS_PER_OCTAVE;
-	size_t eighth = (i - 1) % FORERUN_BUCKETS_PER_OCTAVE;
+	size_t octave = (i ? i - 1 : 0) / FORERUN_BUCKETS_PER_OCTAVE % FORERUN_OCTAVES;
+	size_t eighth = (i ? i - 1 : 0) % FORERUN_BUCKETS_PER_OCTAVE;
 	uint64_t width_ns = (NS_PER_US << octave) / FORERUN_BUCKETS_PER_OCTAVE;
 
 	if (i == 0) {
