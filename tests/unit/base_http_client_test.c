@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -315,6 +316,27 @@ static void a_fresh_connection_is_not_a_kept_one(void **state)
 	ask(world, (struct http_request){.method = "GET", .fresh_connection = true});
 	assert_false(world->reused);
 	assert_int_equal(world->connections, 2);
+}
+
+static void no_connection_is_left_to_programs_that_are_run(void **state)
+{
+	static const struct step steps[] = {{OK_REPLY}};
+	struct world *world = *state;
+	int found = 0;
+
+	play(world, steps, 1);
+	ask(world, plain(NULL));
+	for (int fd = 3; fd < 256; fd++) {
+		struct sockaddr_in peer = {0};
+		socklen_t length = sizeof(peer);
+
+		if (getpeername(fd, (struct sockaddr *)&peer, &length) < 0 ||
+		    ntohs(peer.sin_port) != world->port)
+			continue;
+		found++;
+		assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	}
+	assert_int_equal(found, 1);
 }
 
 static void methods_and_bodies_arrive_as_given(void **state)
@@ -767,6 +789,7 @@ int main(void)
 		TEST(the_last_of_equal_headers_is_returned_in_any_case),
 		TEST(a_warm_connection_carries_the_request_before_http_send_returns),
 		TEST(a_fresh_connection_is_not_a_kept_one),
+		TEST(no_connection_is_left_to_programs_that_are_run),
 		TEST(methods_and_bodies_arrive_as_given),
 		TEST(a_large_body_arrives_whole),
 		TEST(a_redirect_is_not_followed),

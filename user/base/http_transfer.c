@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #define CONNECT_TIMEOUT_MS 2000
 #define TIMEOUT_MS 30000
@@ -174,6 +175,14 @@ static int take_trace(CURL *easy, curl_infotype type, char *data, size_t length,
 	return 0;
 }
 
+/* A program that is run for credentials inherits no connection. */
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	(void)arg;
+	(void)purpose;
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 /* ---- options ---- */
 
 static int add_header(struct http_transfer *transfer, const char *header)
@@ -251,6 +260,7 @@ static void set_callbacks(struct http_transfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_VERBOSE, 1L); /* the trace is called only then */
 	curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, take_trace);
 	curl_easy_setopt(easy, CURLOPT_DEBUGDATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, http_socket_close);
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, transfer->client);
 }
@@ -266,6 +276,7 @@ static void set_connection(struct http_transfer *transfer, const struct http_req
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)transfer->timeout_ms);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* do not wait for a resolver thread */
