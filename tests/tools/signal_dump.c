@@ -5,7 +5,8 @@
  *
  *	signal_dump [SECONDS [PORT [RECORDING]]]
  *
- * PORT: only listeners on it (0: all). RECORDING: a file for tests/unit/signal_replay_test.c.
+ * PORT: only listeners on it (0: all). RECORDING: a file for tests/unit/signal_replay_test.c, which
+ * needs a PORT with one listener.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -33,6 +34,7 @@ struct dump {
 	uint64_t end_ns;
 	unsigned long port;
 	FILE *recording;
+	uint64_t buckets[PROBE_BUCKETS]; /* as recorded last */
 };
 
 static void add_number(struct text *text, double value)
@@ -100,8 +102,10 @@ static void print_line(struct dump *dump, const char *kind, uint64_t time_ns)
 }
 
 /* One line a listener: what signal_replay_test.c reads. */
-static void record_listener(FILE *f, const struct listener_sample *l, const struct placed *p)
+static void record_listener(struct dump *dump, const struct listener_sample *l,
+			    const struct placed *p)
 {
+	FILE *f = dump->recording;
 	const struct usage *u = &p->usage;
 
 	fprintf(f,
@@ -114,8 +118,10 @@ static void record_listener(FILE *f, const struct listener_sample *l, const stru
 		l->closed, l->requests, l->responses, l->open_connections, l->in_flight,
 		l->accept_wait_ns, l->accept_waits, u->cpu_known, u->cpu_ns, u->time_ns);
 	for (size_t b = 0; l->response_buckets && b < PROBE_BUCKETS; b++) {
-		if (l->response_buckets[b])
-			fprintf(f, "b %zu %" PRIu64 "\n", b, l->response_buckets[b]);
+		if (l->response_buckets[b] == dump->buckets[b])
+			continue;
+		dump->buckets[b] = l->response_buckets[b];
+		fprintf(f, "b %zu %" PRIu64 "\n", b, dump->buckets[b]);
 	}
 }
 
@@ -126,7 +132,7 @@ static void record(struct dump *dump, const struct sample *sample, const struct 
 	fprintf(dump->recording, "s %" PRIu64 "\n", sample->time_ns);
 	for (size_t i = 0; i < sample->count; i++) {
 		if (!dump->port || sample->listeners[i].port == dump->port)
-			record_listener(dump->recording, &sample->listeners[i], &placed[i]);
+			record_listener(dump, &sample->listeners[i], &placed[i]);
 	}
 }
 

@@ -51,7 +51,7 @@ static void say_needs_capacity(const struct signal *signal, const struct listene
 {
 	const char *meaning = "more arrives than is taken: add capacity";
 	double depth = at(i, METRIC_ACCEPT_QUEUE_DEPTH, STAT_LAST);
-	double peak = at(i, METRIC_ACCEPT_QUEUE_DEPTH, STAT_FAST_PEAK);
+	double peak = at(i, METRIC_ACCEPT_QUEUE_DEPTH, STAT_SLOW_PEAK);
 	char cpu[80];
 
 	cpu_text(l, i, cpu, sizeof(cpu));
@@ -70,8 +70,10 @@ static void say_needs_capacity(const struct signal *signal, const struct listene
 		meaning = "it waits for something else than CPU: more instances help if that is "
 			  "not shared";
 	snprintf(i->reason, sizeof(i->reason),
-		 "accept queue at %.0f of %u (peak %.0f), %.0f accepted/s, %.0f in flight, %s: %s",
-		 depth, i->queue_limit, peak, at(i, METRIC_ACCEPTS_PER_SECOND, STAT_FAST),
+		 "accept queue at %.0f of %u (peak %.0f in %.0f s), %.0f accepted/s, %.0f in "
+		 "flight, %s: %s",
+		 depth, i->queue_limit, peak, (double)l->timeline.slow_ns / (double)NS_PER_S,
+		 at(i, METRIC_ACCEPTS_PER_SECOND, STAT_FAST),
 		 at(i, METRIC_REQUESTS_IN_FLIGHT, STAT_LAST), cpu, meaning);
 }
 
