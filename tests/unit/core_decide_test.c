@@ -349,6 +349,8 @@ static void what_the_forecast_bought_stays_for_the_window(void **state)
 	world_run(&world, 120 * NS_PER_S);
 	world_queue(&world, 9);
 	world.listeners[0].value[METRIC_ACCEPT_QUEUE_DEPTH][STAT_TREND] = 5;
+	world_run(&world, 2900 * NS_PER_MS);
+	assert_int_equal(world.launch_calls, 0);
 	world_run(&world, 300 * NS_PER_MS);
 	assert_int_equal(world.launch_calls, 1);
 	assert_int_equal(world.called.at[0].count, 3); /* 4 x 9 / 10 */

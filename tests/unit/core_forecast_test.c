@@ -40,6 +40,31 @@ static void the_forecast_is_bounded(void **state)
 	}
 }
 
+/* What rises for less than the window of its own trend is a step or a wobble. */
+static void only_a_forecast_that_stands_is_believed(void **state)
+{
+	struct forecast_history history = {0};
+	uint64_t now = 1000 * NS_PER_S;
+
+	(void)state;
+	for (int i = 0; i < 30; i++, now += 100 * NS_PER_MS)
+		assert_true(isnan(forecast_standing(&history, now, 50)));
+	assert_float_equal(forecast_standing(&history, now, 50), 50, 1e-9);
+	for (int i = 0; i < 29; i++) {
+		now += 100 * NS_PER_MS;
+		assert_float_equal(forecast_standing(&history, now, 200), 50, 1e-9);
+	}
+	now += 200 * NS_PER_MS;
+	assert_float_equal(forecast_standing(&history, now, 210), 200, 1e-9);
+	now += 100 * NS_PER_MS;
+	assert_float_equal(forecast_standing(&history, now, 120), 120, 1e-9);
+	now += 100 * NS_PER_MS;
+	assert_true(isnan(forecast_standing(&history, now, NAN)));
+	now += 100 * NS_PER_MS;
+	assert_true(isnan(forecast_standing(&history, now, 200)));
+	vec_free(&history.points);
+}
+
 static void pauses_grow_jitter_and_stay_the_same_for_a_token(void **state)
 {
 	uint64_t most = 0;
@@ -63,6 +88,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_forecast_is_bounded),
+		cmocka_unit_test(only_a_forecast_that_stands_is_believed),
 		cmocka_unit_test(pauses_grow_jitter_and_stay_the_same_for_a_token),
 	};
 

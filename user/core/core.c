@@ -45,8 +45,10 @@ static int policies_new(struct core *core)
 		state->readings = calloc(MAX(count, 1), sizeof(*state->readings));
 		state->readings_up = calloc(MAX(count, 1), sizeof(*state->readings_up));
 		state->observations = calloc(MAX(count, 1), sizeof(*state->observations));
+		state->forecasts = calloc(MAX(count, 1), sizeof(*state->forecasts));
 		core->status[core->policies_count++].policy = policy;
-		if (!state->readings || !state->readings_up || !state->observations)
+		if (!state->readings || !state->readings_up || !state->observations ||
+		    !state->forecasts)
 			return -ENOMEM;
 		vec_for_each (metric, &policy->metrics)
 			core->metrics[at++] = (struct metric_ref){policy, metric};
@@ -114,17 +116,24 @@ static void free_lists(struct core *core)
 	map_free(&core->instances_by_id);
 }
 
+static void policy_free(struct policy_state *policy)
+{
+	for (size_t i = 0; policy->forecasts && i < policy->policy->metrics.count; i++)
+		vec_free(&policy->forecasts[i].points);
+	hpa_state_free(&policy->up);
+	hpa_state_free(&policy->down);
+	free(policy->readings);
+	free(policy->readings_up);
+	free(policy->observations);
+	free(policy->forecasts);
+}
+
 void core_free(struct core *core)
 {
 	if (!core)
 		return;
-	for (size_t i = 0; i < core->policies_count; i++) {
-		hpa_state_free(&core->policies[i].up);
-		hpa_state_free(&core->policies[i].down);
-		free(core->policies[i].readings);
-		free(core->policies[i].readings_up);
-		free(core->policies[i].observations);
-	}
+	for (size_t i = 0; i < core->policies_count; i++)
+		policy_free(&core->policies[i]);
 	for (size_t i = 0; i < core->pools_count; i++) {
 		vec_free(&core->pools[i].offerings);
 		vec_free(&core->pools[i].offers[0].list);

@@ -159,6 +159,16 @@ struct observation {
 	uint64_t since_ns, last_ns;
 };
 
+/* The forecasts of the last seconds, as a queue whose first is the lowest. */
+struct forecast_point {
+	uint64_t time_ns;
+	double value;
+};
+struct forecast_history {
+	VEC(struct forecast_point) points;
+	uint64_t since_ns; /* of the first without a gap; 0: none */
+};
+
 /* What was recorded as held, so that it is recorded once and not on every tick. */
 struct held_memory {
 	char key[96];
@@ -174,6 +184,7 @@ struct policy_state {
 	bool any_known, all_known, stale;
 	uint32_t pressing;
 	struct observation *observations; /* one for each metric */
+	struct forecast_history *forecasts; /* likewise */
 	bool observed;
 	uint64_t backoff_ns;
 	uint32_t backoff_tries;
@@ -243,6 +254,7 @@ void policy_signals_text(struct core *core, const struct policy_state *policy, s
 const struct witness *policy_left_out(const struct core *core, const struct policy_state *policy);
 double forecast_of(double present, double fast, double trend_per_second, double lead_seconds,
 		   double ceiling);
+double forecast_standing(struct forecast_history *history, uint64_t now_ns, double forecast);
 
 /* ---- evaluate.c ---- */
 void evaluate_all(struct core *core, struct moment now, uint64_t edge_ns);

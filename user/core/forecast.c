@@ -4,6 +4,7 @@
 #include "core/core_private.h"
 
 #define FORECAST_TIMES_MAX 4.0
+#define FORECAST_STANDS_NS (3 * NS_PER_S)
 
 /*
  * What a metric will read when capacity ordered now serves: its fast value carried on along its
@@ -26,4 +27,33 @@ double forecast_of(double present, double fast, double trend_per_second, double 
 	most = FORECAST_TIMES_MAX * MAX(present, 0);
 	most = MAX(MIN(most, ceiling), present);
 	return CLAMP(ahead, present, most);
+}
+
+/*
+ * The lowest forecast of the last 3 s, NaN until there are so many seconds without a gap. A trend
+ * is fitted over 3 s, so a step or a wobble looks like a slope for that long and no longer: only
+ * what still rises after that is believed. The present needs no such proof, so an edge is acted on
+ * at once.
+ */
+double forecast_standing(struct forecast_history *history, uint64_t now_ns, double forecast)
+{
+	struct forecast_point *point;
+
+	if (isnan(forecast)) {
+		vec_clear(&history->points);
+		history->since_ns = 0;
+		return NAN;
+	}
+	if (!history->since_ns)
+		history->since_ns = now_ns;
+	while (history->points.count &&
+	       history->points.at[history->points.count - 1].value >= forecast)
+		history->points.count--;
+	point = vec_push(&history->points);
+	*point = (struct forecast_point){now_ns, forecast};
+	while (history->points.at[0].time_ns + FORECAST_STANDS_NS < now_ns)
+		vec_remove(&history->points, 0);
+	if (now_ns < history->since_ns + FORECAST_STANDS_NS)
+		return NAN;
+	return history->points.at[0].value;
 }

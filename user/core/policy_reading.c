@@ -131,6 +131,10 @@ void policy_read(struct core *core, struct policy_state *policy, struct moment n
 
 		sum_hosts(core, policy->metrics_at + i, now, &sum);
 		reading_make(&sum, &policy->policy->metrics.at[i], lead_seconds, all, up);
+		up->forecast = forecast_standing(&policy->forecasts[i], now.mono_ns,
+						 up->known ? up->forecast : NAN);
+		if (up->forecast < up->usage)
+			up->forecast = up->usage;
 		observe(core, &policy->observations[i], &sum, all->known);
 		if (observed(&policy->observations[i])) {
 			policy->observed = true;

@@ -74,7 +74,8 @@ static void offer_families(struct offer_list *offers, const char *zone, double u
 				.architecture = FAMILIES[f].architecture,
 				.vcpus = SIZES[s].vcpus,
 				.memory_mib = 1024ULL * SIZES[s].vcpus * FAMILIES[f].gib_per_vcpu,
-				.usd_per_hour = usd,
+				/* All cost the same; the smallest is to come first. */
+				.usd_per_hour = usd + SIZES[s].vcpus * 1e-9,
 			};
 
 			snprintf(offering.instance_type, sizeof(offering.instance_type), "%s.%s",
