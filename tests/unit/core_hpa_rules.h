@@ -59,9 +59,10 @@ struct rule {
 #define DOWN_LIMIT "calculateScaleDownLimitWithBehaviors"
 #define CHANGES "getReplicasChangePerPeriod"
 
-#define FAST_UP                                                           \
-	.behavior = true, .up = {                                         \
-		.set = true, .policies = {{SCALING_PERCENT, 100000, 15}}, \
+#define FAST_UP                                                                \
+	.behavior = true, .up = {                                              \
+				  .set = true,                                 \
+				  .policies = {{SCALING_PERCENT, 100000, 15}}, \
 	}
 #define FREE_DOWN .down = {.set = true, .policies = {{SCALING_PERCENT, 100, 15}}}
 /* No limits but minReplicas and maxReplicas. */
@@ -91,8 +92,8 @@ static const struct rule RULES[] = {
 	{"less than a thousandth counts as one, as MilliValue rounds", PER_POD, .current = 1,
 	 .metrics = {{AVERAGE, 0.001, 0.0021}}, FREE, OUTCOME(3, 3, 3, WITHIN)},
 	{"from none, the average needs no replicas to divide by", PER_POD, .min = -1, .current = 0,
-	 .metrics = {{AVERAGE, 10, 35}}, .behavior = true, FREE_DOWN, .up = {.set = true, .policies = {{SCALING_PODS, 50, 15}}},
-	 OUTCOME(4, 4, 4, WITHIN)},
+	 .metrics = {{AVERAGE, 10, 35}}, .behavior = true, FREE_DOWN,
+	 .up = {.set = true, .policies = {{SCALING_PODS, 50, 15}}}, OUTCOME(4, 4, 4, WITHIN)},
 	{"from none and nothing to do, none", PER_POD, .min = -1, .current = 0,
 	 .metrics = {{AVERAGE, 10, 0}}, FREE, OUTCOME(0, 0, 0, WITHIN)},
 	{"a sum beyond 32 bits is the largest number there is", PER_POD, .max = INT32_MAX,
@@ -113,8 +114,8 @@ static const struct rule RULES[] = {
 	 .ready = 2, .metrics = {{VALUE, 100, 105}}, FREE, OUTCOME(4, 4, 4, WITHIN)},
 	{"the edge of the tolerance is within it", RATIO_COUNT, .current = 4,
 	 .metrics = {{VALUE, 100, 110}}, FREE, OUTCOME(4, 4, 4, WITHIN)},
-	{"below the target it shrinks", EXTERNAL, .current = 10, .metrics = {{VALUE, 100, 42}}, FREE,
-	 OUTCOME(5, 5, 5, WITHIN)},
+	{"below the target it shrinks", EXTERNAL, .current = 10, .metrics = {{VALUE, 100, 42}},
+	 FREE, OUTCOME(5, 5, 5, WITHIN)},
 	{"from none, the ratio itself", RATIO_COUNT, .min = -1, .current = 0,
 	 .metrics = {{VALUE, 100, 240}}, .behavior = true, FREE_DOWN, OUTCOME(3, 3, 3, WITHIN)},
 	{"from none, no tolerance", RATIO_COUNT, .min = -1, .current = 0,
@@ -153,8 +154,8 @@ static const struct rule RULES[] = {
 	 .metrics = {{UTILIZATION, 50, 4, 2}}, FREE, OUTCOME(8, 8, 8, WITHIN)},
 	{"the unready bring it within the tolerance: nothing changes", RESOURCE, .current = 4,
 	 .ready = 2, .metrics = {{UTILIZATION, 50, 2, 2}}, FREE, OUTCOME(4, 4, 4, WITHIN)},
-	{"the unready would turn the direction: nothing changes", RESOURCE, .current = 8, .ready = 2,
-	 .metrics = {{UTILIZATION, 50, 2, 2}}, FREE, OUTCOME(8, 8, 8, WITHIN)},
+	{"the unready would turn the direction: nothing changes", RESOURCE, .current = 8,
+	 .ready = 2, .metrics = {{UTILIZATION, 50, 2, 2}}, FREE, OUTCOME(8, 8, 8, WITHIN)},
 	{"on the way down the unready do not count", RESOURCE, .current = 4, .ready = 2,
 	 .metrics = {{UTILIZATION, 50, 0.5, 2}}, FREE, OUTCOME(1, 1, 1, WITHIN)},
 	{"none ready: the metric is invalid", RESOURCE, .current = 4, .ready = -1,
@@ -200,8 +201,8 @@ static const struct rule RULES[] = {
 	 .metrics = {{UNKNOWN, 10, 0}}, OUTCOME(60, 60, 60, "TooFewReplicas")},
 
 	/* ---- Without spec.behavior ---- */
-	{"grows to twice the current at most", CONVERT, .current = 5, .metrics = {{AVERAGE, 10, 500}},
-	 OUTCOME(50, 50, 10, "ScaleUpLimit")},
+	{"grows to twice the current at most", CONVERT, .current = 5,
+	 .metrics = {{AVERAGE, 10, 500}}, OUTCOME(50, 50, 10, "ScaleUpLimit")},
 	{"grows to 4 at least", CONVERT, .current = 1, .metrics = {{AVERAGE, 10, 500}},
 	 OUTCOME(50, 50, 4, "ScaleUpLimit")},
 	{"maxReplicas below that limit", CONVERT, .max = 8, .current = 5,
@@ -211,12 +212,13 @@ static const struct rule RULES[] = {
 	 .scaled = {{5, 5}}, OUTCOME(50, 50, 10, "ScaleUpLimit")},
 	{"a synchronisation later it may double again", "calculateScaleUpLimit", .current = 10,
 	 .metrics = {{AVERAGE, 10, 500}}, .scaled = {{15, 5}}, OUTCOME(50, 50, 20, "ScaleUpLimit")},
-	{"shrinks to the highest of 300 s", STABILIZE, .current = 10, .metrics = {{AVERAGE, 10, 20}},
-	 .recommended = {{400, 10}, {200, 7}, {100, 4}}, OUTCOME(2, 7, 7, WITHIN)},
+	{"shrinks to the highest of 300 s", STABILIZE, .current = 10,
+	 .metrics = {{AVERAGE, 10, 20}}, .recommended = {{400, 10}, {200, 7}, {100, 4}},
+	 OUTCOME(2, 7, 7, WITHIN)},
 	{"the first instant of the window counts", STABILIZE, .current = 10,
 	 .metrics = {{AVERAGE, 10, 20}}, .recommended = {{300, 7}}, OUTCOME(2, 7, 7, WITHIN)},
-	{"older than 300 s counts no more", STABILIZE, .current = 10, .metrics = {{AVERAGE, 10, 20}},
-	 .recommended = {{301, 7}}, OUTCOME(2, 2, 2, WITHIN)},
+	{"older than 300 s counts no more", STABILIZE, .current = 10,
+	 .metrics = {{AVERAGE, 10, 20}}, .recommended = {{301, 7}}, OUTCOME(2, 2, 2, WITHIN)},
 	{"the highest of the window counts on the way up too", STABILIZE, .current = 5,
 	 .metrics = {{AVERAGE, 10, 60}}, .recommended = {{20, 8}}, OUTCOME(6, 8, 8, WITHIN)},
 	{"down there is no rate but the window", CONVERT, .current = 50,
@@ -265,7 +267,8 @@ static const struct rule RULES[] = {
 	 .behavior = true, OUTCOME(50, 50, 20, "ScaleUpLimit")},
 	{"Min takes the smaller change on the way up", UP_LIMIT, .current = 10,
 	 .metrics = {{AVERAGE, 10, 500}}, .behavior = true,
-	 .up = {.set = true, .select = SELECT_MIN,
+	 .up = {.set = true,
+		.select = SELECT_MIN,
 		.policies = {{SCALING_PODS, 4, 15}, {SCALING_PERCENT, 100, 15}}},
 	 OUTCOME(50, 50, 14, "ScaleUpLimit")},
 	{"Disabled does not grow", UP_LIMIT, .current = 10, .metrics = {{AVERAGE, 10, 500}},
@@ -313,7 +316,8 @@ static const struct rule RULES[] = {
 	 OUTCOME(1, 1, 16, "ScaleDownLimit")},
 	{"Min takes the smaller change on the way down", DOWN_LIMIT, .current = 20,
 	 .metrics = {{AVERAGE, 10, 10}}, FAST_UP,
-	 .down = {.set = true, .select = SELECT_MIN,
+	 .down = {.set = true,
+		  .select = SELECT_MIN,
 		  .policies = {{SCALING_PODS, 4, 60}, {SCALING_PERCENT, 10, 60}}},
 	 OUTCOME(1, 1, 18, "ScaleDownLimit")},
 	{"Disabled does not shrink", DOWN_LIMIT, .current = 20, .metrics = {{AVERAGE, 10, 10}},

@@ -119,7 +119,7 @@ static void read_alias(const struct cursor *at, struct node_class *node_class)
 			return;
 		}
 	}
-	if (!str_starts(node_class->ami_alias, "al2023@") || !is_al2023_version(sign + 1))
+	if (!sign || !str_starts(node_class->ami_alias, "al2023@") || !is_al2023_version(sign + 1))
 		expected(at, "al2023@latest or al2023@vYYYYMMDD");
 }
 
