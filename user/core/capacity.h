@@ -154,6 +154,8 @@ struct terminate_result {
 /* "InsufficientInstanceCapacity" and its kin: this (type, zone, capacity type) has none now,
  * another may. */
 bool launch_code_is_no_capacity(const char *code);
+/* Whether the pool's requirements leave it. */
+bool offering_matches(const struct offering *offering, const struct pool *pool);
 const char *capacity_type_text(
 	enum capacity_type type); /* "on-demand", "spot": as labels and EC2 write it */
 const char *architecture_text(
