@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of this room share. */
+#ifndef FORERUN_CLOUD_PRIVATE_H
+#define FORERUN_CLOUD_PRIVATE_H
+
+#include "cloud/cloud.h"
+
+#include <math.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "base/vec.h"
+#include "cloud/ini.h"
+#include "cloud/xml.h"
+
+#define TAG_OWNER "forerun.dev/owner"
+#define TAG_POOL "forerun.dev/nodepool"
+#define TAG_POLICY "forerun.dev/policy"
+#define TAG_DECISION "forerun.dev/decision"
+#define TAG_TOKEN "forerun.dev/token"
+
+/* As much as fits. */
+static inline void fit_text(char *out, size_t size, const char *value)
+{
+	size_t length = strnlen(value, size - 1);
+
+	memmove(out, value, length);
+	out[length] = '\0';
+}
+#define set_text(out, value) fit_text(out, sizeof(out), value)
+
+/* ---- settings: environment and shared files (settings.c) ---- */
+
+struct settings {
+	struct ini config, credentials;
+	char *config_path, *credentials_path;
+	const char *profile; /* never NULL */
+	bool profile_named; /* by AWS_PROFILE */
+	char *section; /* of the profile in the config file: "default", "profile x" */
+};
+
+/* -EINVAL with a person's words in problem. */
+int settings_load(struct settings *settings, char problem[CLOUD_TEXT_SIZE]);
+void settings_free(struct settings *settings);
+/* Environment variable, NULL when unset or empty. */
+const char *environment(const char *name);
+/* Of the profile, from the credentials file, then the config file; file: where it stood. */
+const struct ini_entry *profile_get(const struct settings *settings, const char *key,
+				    const char **file);
+
+/* ---- endpoints (endpoint.c) ---- */
+
+enum service {
+	SERVICE_EC2,
+	SERVICE_SSM,
+	SERVICE_IAM,
+	SERVICE_STS,
+	SERVICE_PRICING,
+	SERVICES_COUNT
+};
+
+bool is_region(const char *text);
+/* The URL; signing: the region of its signature. */
+char *endpoint_url(const struct settings *settings, enum service service, const char *region);
+const char *signing_region(enum service service, const char *region);
+const char *signing_name(enum service service);
+const char *service_name(enum service service); /* "EC2", for messages */
+
+/* ---- who we are (identity.c, credentials.c, imds.c) ---- */
+
+struct credentials {
+	char *access_key, *secret_key, *session_token; /* the last may be NULL */
+	uint64_t expires_wall_ns; /* 0: never */
+};
+void credentials_free(struct credentials *credentials);
+/* {"AccessKeyId", "SecretAccessKey", "Token", "Expiration"} as containers and IMDS give it;
+ * -EBADMSG with a person's words. */
+int credentials_parse_json(const char *body, size_t length, struct credentials *out,
+			   char problem[CLOUD_TEXT_SIZE]);
+/* The answer of AssumeRoleWithWebIdentity. */
+int credentials_parse_sts(const char *body, size_t length, struct credentials *out);
+/* Whether http (not https) may carry credentials from there. */
+bool container_host_allowed(const char *url);
+
+struct identity {
+	struct settings settings;
+	char region[32];
+	struct credentials now;
+	bool valid; /* can be signed with */
+	bool fetching;
+	bool asked; /* at least one fetch has ended */
+	char source[48];
+	char problem[CLOUD_TEXT_SIZE];
+	uint32_t failures;
+	struct loop_timer *timer;
+	struct http_transfer *transfer;
+	char *role_arn, *role_session, *token_file; /* of web identity, while asking */
+};
+
+int identity_init(struct cloud *cloud);
+void identity_free(struct cloud *cloud);
+/* Region and credentials; calls_identity_changed() when it ended. */
+void identity_fetch(struct cloud *cloud);
+/* What is there is refused: fetch anew, and let calls wait for it. */
+void identity_expired(struct cloud *cloud);
+bool identity_ready(struct cloud *cloud);
+/* The ends of a fetch. taken is handed over. */
+void identity_took(struct cloud *cloud, struct credentials *taken, const char *format, ...)
+	_printf_(3, 4);
+void identity_failed(struct cloud *cloud, const char *format, ...) _printf_(2, 3);
+void credentials_find(struct cloud *cloud); /* the chain */
+void credentials_from_container(struct cloud *cloud, const char *relative, const char *full);
+void credentials_from_web_identity(struct cloud *cloud);
+
+struct imds {
+	char *token;
+	uint64_t token_until_ns;
+	VEC(struct imds_request *) requests;
+};
+
+/* status 0: not there (error says why), else IMDS' own. */
+typedef void (*imds_fn)(struct cloud *cloud, void *arg, int status, const char *body,
+			const char *error);
+/* GET http://169.254.169.254/latest/PATH with a session token (IMDSv2). Answers from the loop. */
+void imds_get(struct cloud *cloud, const char *path, imds_fn done, void *arg);
+bool imds_disabled(void);
+void imds_free(struct cloud *cloud);
+
+/* ---- calls (call.c, describe.c) ---- */
+
+struct answer {
+	int error; /* 0: 2xx; -EAGAIN: no answer, throttled or the server's fault; -EACCES: the
+		      caller may not; -EINVAL: refused for another reason; -ENOKEY: no credentials
+		    */
+	bool throttled;
+	int status;
+	char code[CLOUD_NAME_SIZE], message[CLOUD_TEXT_SIZE], request_id[CLOUD_NAME_SIZE];
+	const char *body;
+	size_t length;
+	uint64_t started_ns, sent_ns, done_ns;
+};
+typedef void (*call_fn)(void *arg, const struct answer *answer);
+
+enum call_flags {
+	CALL_RETRY = 1, /* tried again until there is an answer that is not -EAGAIN */
+	CALL_RETRY_LITTLE = 2, /* three times */
+	CALL_XML = 4, /* a 2xx that is not well-formed XML counts as no answer */
+	CALL_JSON = 8,
+};
+
+struct call_request {
+	enum service service;
+	const char *target; /* X-Amz-Target of JSON services, NULL: a form */
+	const char *body;
+	unsigned flags;
+	uint32_t timeout_ms; /* 0: 30 s */
+	call_fn done;
+	void (*drop)(void *arg); /* instead of done when the cloud is freed; may be NULL */
+	void *arg;
+};
+
+void call_send(struct cloud *cloud, const struct call_request *request);
+void calls_identity_changed(struct cloud *cloud);
+void calls_free(struct cloud *cloud);
+/* Code, message and request id of an error body of any service; "" for what is not there. */
+void error_read(const char *body, size_t length, struct answer *answer);
+bool code_is_throttle(const char *code);
+bool code_is_expired(const char *code);
+/* "EC2 refused CreateFleet: Code: message (request id)": for logs. */
+const char *answer_text(const struct answer *answer, char out[512]);
+
+/* A paginated EC2 or IAM Describe. done gets the last answer. */
+struct describe_request {
+	enum service service; /* EC2 or IAM */
+	const char *query; /* the form without NextToken */
+	unsigned flags; /* CALL_RETRY or CALL_RETRY_LITTLE */
+	xml_fn on_element;
+	call_fn done;
+	void *arg;
+};
+void describe_send(struct cloud *cloud, const struct describe_request *request);
+
+/* "&KEY=value" with the value encoded. */
+void form_add(struct text *form, const char *value, const char *key_format, ...) _printf_(3, 4);
+void form_begin(struct text *form, const char *action); /* Action and EC2's Version */
+
+/* ---- launching (launch.c, terminate.c) ---- */
+
+/* The CreateFleet body of an order: the same order always gives the same bytes. dry_run for
+ * permission checks. */
+void fleet_request(const struct launch_order *order, const char *owner, bool dry_run,
+		   struct text *out);
+/* The body of a 2xx. -EBADMSG: no CreateFleet answer. */
+int fleet_response(const char *body, size_t length, struct launch_result *result);
+void launch_classify(const struct answer *answer, struct launch_result *result);
+
+/* ---- the fleet (fleet.c) ---- */
+
+struct fleet {
+	VEC(struct instance_view) gathering, view;
+	struct instance_view item; /* being read */
+	char tag_key[128];
+	uint64_t asked_ns;
+	bool asking, again;
+	uint64_t hurry_until_ns;
+	struct loop_timer *timer, *warm_timer;
+	char problem[CLOUD_TEXT_SIZE];
+};
+int fleet_init(struct cloud *cloud);
+void fleet_free(struct cloud *cloud);
+void fleet_start(struct cloud *cloud);
+void fleet_hurry(struct cloud *cloud); /* something was launched or terminated */
+
+/* ---- classes (class.c, image.c, profile.c, template.c) ---- */
+
+struct image {
+	char id[CLOUD_NAME_SIZE];
+	enum architecture architecture;
+	char created[32];
+};
+
+struct resolver;
+typedef void (*resolver_step)(struct resolver *resolver);
+
+/* One EC2NodeClass being looked up, step after step. */
+struct resolver {
+	struct cloud *cloud;
+	const struct node_class *class;
+	bool check; /* only looks: templates by DryRun */
+	unsigned flags; /* of its calls */
+	bool busy, again;
+	size_t term, image_at, template_at; /* positions in the lists it works through */
+	size_t found_before;
+	VEC(struct subnet) subnets;
+	VEC(char *) groups;
+	VEC(struct image) images;
+	VEC(struct launch_template) templates;
+	VEC(char *) made; /* names of templates known to exist */
+	char profile[160];
+	struct subnet subnet; /* being read */
+	struct image image;
+	char field[64]; /* of the first problem: "subnetSelectorTerms" */
+	char problem[CLOUD_TEXT_SIZE];
+	int problem_error; /* of the answer; 0: what was found is not enough */
+	struct launch_template template;
+	void (*done)(struct resolver *resolver); /* problem is "" when it is whole */
+	void *arg;
+	/* of the standing ones */
+	struct loop_timer *timer;
+	uint32_t failures;
+	struct class_view view;
+	VEC(struct subnet) view_subnets;
+	VEC(struct launch_template) view_templates;
+};
+
+void resolver_init(struct resolver *resolver, struct cloud *cloud, const struct node_class *class);
+void resolver_free(struct resolver *resolver);
+void resolver_run(struct resolver *resolver);
+/* Ends the run with a problem of that field of spec. */
+void resolver_fail(struct resolver *resolver, const char *field, int error, const char *format, ...)
+	_printf_(4, 5);
+void resolve_images(struct resolver *resolver); /* goes on with resolve_profile */
+void resolve_profile(struct resolver *resolver); /* goes on with resolve_templates */
+void resolve_templates(struct resolver *resolver); /* ends */
+void resolver_finish(struct resolver *resolver);
+/* CreateLaunchTemplate of what was resolved: body with its name inside, and that name. */
+void template_request(const struct resolver *resolver, const struct image *image,
+		      enum capacity_type type, bool dry_run, struct text *out, char name[128]);
+/* Whether a pool of that class may buy it. */
+bool class_wants(const struct cloud *cloud, const struct node_class *class, const char *label,
+		 const char *value);
+
+int classes_init(struct cloud *cloud);
+void classes_free(struct cloud *cloud);
+void classes_start(struct cloud *cloud);
+bool classes_ready(const struct cloud *cloud);
+void classes_template_lost(struct cloud *cloud); /* EC2 does not know one of ours: make them anew */
+
+/* ---- the catalog (catalog.c, types.c, prices.c, cache.c) ---- */
+
+struct type_info {
+	char name[32];
+	bool amd64, arm64, bare_metal;
+	uint32_t vcpus;
+	uint64_t memory_mib;
+	double usd_per_hour; /* on demand; NaN */
+};
+struct type_zone {
+	char type[32], zone[32];
+	double spot_usd_per_hour; /* NaN */
+};
+
+struct catalog_state {
+	struct cloud *cloud;
+	VEC(struct type_info) types;
+	VEC(struct type_zone) zones;
+	uint64_t fetched_wall_ns; /* types and zones; 0: never */
+	uint64_t priced_wall_ns; /* on-demand */
+	VEC(struct offering) offerings; /* what was published last */
+	struct catalog view;
+	/* while fetching */
+	VEC(struct type_info) new_types;
+	VEC(struct type_zone) new_zones;
+	struct type_info type;
+	struct type_zone zone;
+	size_t price_at;
+	char *price_token;
+	bool price_by_type, fetching, pricing, spot_asking;
+	unsigned flags;
+	char problem[CLOUD_TEXT_SIZE];
+	uint32_t failures;
+	void (*done)(void *arg); /* of the types, once; for the check */
+	void *done_arg;
+	struct loop_timer *timer, *spot_timer, *price_timer;
+};
+
+int catalog_init(struct cloud *cloud);
+void catalog_free(struct cloud *cloud);
+void catalog_start(struct cloud *cloud);
+void catalog_fetch_types(struct cloud *cloud); /* types, then zones */
+void catalog_fetch_prices(struct cloud *cloud);
+void catalog_fetch_spot(struct cloud *cloud);
+void catalog_publish(struct cloud *cloud);
+void catalog_prune(struct cloud *cloud); /* what no pool could buy is not kept */
+void catalog_load(struct cloud *cloud);
+void catalog_save(struct cloud *cloud);
+/* Of the same type and zone as key. */
+struct type_zone *catalog_zone(struct catalog_state *state, const struct type_zone *key);
+void catalog_add_filter(struct cloud *cloud, struct text *query); /* the patterns below */
+struct type_info *catalog_type(struct catalog_state *state, const char *name);
+/* Wildcards ("c7g.*") that cover every type which some pool could buy; none: all types. Ownership
+ * passes. */
+struct patterns {
+	VEC(char *) list;
+};
+void catalog_patterns(const struct documents *documents, struct patterns *out);
+void patterns_free(struct patterns *patterns);
+bool documents_want_spot(const struct documents *documents);
+/* One page of Pricing's GetProducts: calls fn for each on-demand price; token gets NextToken or
+ * NULL. -EBADMSG when it is none. */
+int prices_parse(const char *body, size_t length,
+		 void (*fn)(void *arg, const char *type, double usd_per_hour), void *arg,
+		 char **token);
+
+/* ---- all of it ---- */
+
+/* "pool.yaml:12:5" of the deepest part of path ("spec.subnetSelectorTerms") in that document. The
+ * caller frees. */
+char *place_of(const struct origin *origin, const char *kind, const char *name, const char *path);
+
+struct check;
+struct whoami;
+
+struct cloud {
+	struct loop *loop;
+	struct http_client *http;
+	struct cloud_config config;
+	char *region, *cluster_version, *name, *cache_path; /* what config points to */
+	const struct documents *documents;
+	struct cloud_events events;
+	bool started; /* cloud_start() was called */
+	bool working; /* there were credentials, and everything is under way */
+	struct identity identity;
+	struct imds imds;
+	struct call *calls;
+	struct fleet fleet;
+	struct resolver *classes;
+	size_t classes_count;
+	struct catalog_state catalog;
+	struct check *check;
+	struct whoami *whoami;
+	struct loop_timer *whoami_timer;
+	uint64_t calls_made, errors, throttled;
+};
+
+void cloud_started(struct cloud *cloud); /* begins once there are region and credentials */
+void check_free(struct cloud *cloud);
+
+/* Full jitter over base doubled with each try, most at most: as the AWS SDKs. */
+uint64_t backoff_ns(uint32_t tries, uint64_t base_ns, uint64_t most_ns);
+
+#endif

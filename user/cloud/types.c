@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Instance types and the zones that offer them, as far as some pool could buy them. */
+#include "cloud/private.h"
+
+#define PATTERNS_MAX 150 /* EC2 takes 200 values of a filter */
+
+/* ---- which types to ask for ---- */
+
+void patterns_free(struct patterns *patterns)
+{
+	vec_for_each (pattern, &patterns->list)
+		free(*pattern);
+	vec_free(&patterns->list);
+}
+
+static void add_pattern(struct patterns *patterns, const char *value, const char *suffix)
+{
+	_cleanup_free_ char *pattern = str_printf("%s%s", value, suffix);
+
+	vec_for_each (known, &patterns->list)
+		if (strcmp(*known, pattern) == 0)
+			return;
+	*vec_push(&patterns->list) = TAKE(pattern);
+}
+
+static bool pool_patterns(const struct pool *pool, struct patterns *out)
+{
+	static const struct {
+		const char *label, *suffix;
+	} KEYS[] = {{LABEL_INSTANCE_TYPE, ""},
+		    {LABEL_INSTANCE_FAMILY, ".*"},
+		    {LABEL_INSTANCE_CATEGORY, "*"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(KEYS); i++)
+		vec_for_each (term, &pool->requirements.list) {
+			if (term->op != LABEL_IN || strcmp(term->key, KEYS[i].label) != 0)
+				continue;
+			for (size_t v = 0; v < term->count; v++)
+				add_pattern(out, term->values[v], KEYS[i].suffix);
+			return true;
+		}
+	return false;
+}
+
+void catalog_patterns(const struct documents *documents, struct patterns *out)
+{
+	bool bounded = true;
+
+	vec_for_each (pool, &documents->pools)
+		bounded &= pool_patterns(pool, out);
+	if (!bounded || out->list.count > PATTERNS_MAX)
+		patterns_free(out);
+}
+
+void catalog_add_filter(struct cloud *cloud, struct text *query)
+{
+	struct patterns patterns = {0};
+	size_t count = 0;
+
+	catalog_patterns(cloud->documents, &patterns);
+	if (patterns.list.count)
+		form_add(query, "instance-type", "Filter.1.Name");
+	vec_for_each (pattern, &patterns.list)
+		form_add(query, *pattern, "Filter.1.Value.%zu", ++count);
+	patterns_free(&patterns);
+}
+
+/* ---- order ---- */
+
+static int compare_types(const void *a, const void *b)
+{
+	return strcmp(((const struct type_info *)a)->name, ((const struct type_info *)b)->name);
+}
+
+static int compare_zones(const void *a, const void *b)
+{
+	const struct type_zone *left = a, *right = b;
+	int order = strcmp(left->type, right->type);
+
+	return order ? order : strcmp(left->zone, right->zone);
+}
+
+struct type_info *catalog_type(struct catalog_state *state, const char *name)
+{
+	struct type_info key = {0};
+
+	if (!state->types.count)
+		return NULL;
+	set_text(key.name, name);
+	return bsearch(&key, state->types.at, state->types.count, sizeof(key), compare_types);
+}
+
+struct type_zone *catalog_zone(struct catalog_state *state, const struct type_zone *key)
+{
+	if (!state->zones.count)
+		return NULL;
+	return bsearch(key, state->zones.at, state->zones.count, sizeof(*key), compare_zones);
+}
+
+/* ---- the end ---- */
+
+static void fetch_failed(struct cloud *cloud, const char *what, const struct answer *answer)
+{
+	struct catalog_state *state = &cloud->catalog;
+	char words[512];
+
+	answer_text(answer, words);
+	if (strncmp(state->problem, words, 64) != 0)
+		log_error("EC2 refused %s: %s%s", what, words,
+			  state->types.count ? "; the catalog from before is used on" : "");
+	set_text(state->problem, words);
+	state->fetching = false;
+	loop_timer_at(state->timer,
+		      time_mono_ns() + 5 * NS_PER_S +
+			      backoff_ns(state->failures++, 5 * NS_PER_S, 300 * NS_PER_S));
+	if (state->done)
+		state->done(state->done_arg);
+}
+
+/* What was priced before keeps its price until the new ones come. */
+static void keep_prices(struct catalog_state *state)
+{
+	vec_for_each (type, &state->new_types) {
+		const struct type_info *old = catalog_type(state, type->name);
+
+		type->usd_per_hour = old ? old->usd_per_hour : NAN;
+	}
+	vec_for_each (zone, &state->new_zones) {
+		const struct type_zone *old = catalog_zone(state, zone);
+
+		zone->spot_usd_per_hour = old ? old->spot_usd_per_hour : NAN;
+	}
+}
+
+static void take_new(struct cloud *cloud)
+{
+	struct catalog_state *state = &cloud->catalog;
+
+	if (state->new_types.count)
+		qsort(state->new_types.at, state->new_types.count, sizeof(struct type_info),
+		      compare_types);
+	if (state->new_zones.count)
+		qsort(state->new_zones.at, state->new_zones.count, sizeof(struct type_zone),
+		      compare_zones);
+	keep_prices(state);
+	vec_free(&state->types);
+	vec_free(&state->zones);
+	memcpy(&state->types, &state->new_types, sizeof(state->types));
+	memcpy(&state->zones, &state->new_zones, sizeof(state->zones));
+	memset(&state->new_types, 0, sizeof(state->new_types));
+	memset(&state->new_zones, 0, sizeof(state->new_zones));
+	catalog_prune(cloud);
+	state->fetched_wall_ns = time_wall_ns();
+	state->problem[0] = '\0';
+	state->failures = 0;
+	state->fetching = false;
+}
+
+/* ---- zones ---- */
+
+static void on_zone_element(void *arg, const char *path, const char *text)
+{
+	struct catalog_state *state = arg;
+
+	if (strcmp(path, "instanceTypeOfferingSet/item/instanceType") == 0) {
+		set_text(state->zone.type, text);
+	} else if (strcmp(path, "instanceTypeOfferingSet/item/location") == 0) {
+		set_text(state->zone.zone, text);
+	} else if (strcmp(path, "instanceTypeOfferingSet/item") == 0) {
+		if (*state->zone.type && *state->zone.zone)
+			*vec_push(&state->new_zones) = state->zone;
+		state->zone = (struct type_zone){0};
+	}
+}
+
+static void on_zones(void *arg, const struct answer *answer)
+{
+	struct catalog_state *state = arg;
+	struct cloud *cloud = state->cloud;
+
+	if (answer->error) {
+		fetch_failed(cloud, "DescribeInstanceTypeOfferings", answer);
+		return;
+	}
+	take_new(cloud);
+	catalog_publish(cloud);
+	if (state->done) {
+		state->done(state->done_arg);
+		return;
+	}
+	catalog_save(cloud);
+	loop_timer_at(state->timer, time_mono_ns() + 12 * 3600 * NS_PER_S);
+	catalog_fetch_prices(cloud);
+	catalog_fetch_spot(cloud);
+}
+
+static void ask_zones(struct cloud *cloud)
+{
+	struct catalog_state *state = &cloud->catalog;
+	_cleanup_text_ struct text query = {0};
+
+	vec_clear(&state->new_zones);
+	state->zone = (struct type_zone){0};
+	form_begin(&query, "DescribeInstanceTypeOfferings");
+	form_add(&query, "availability-zone", "LocationType");
+	catalog_add_filter(cloud, &query);
+	form_add(&query, "500", "MaxResults");
+	describe_send(cloud, &(struct describe_request){
+				     .query = query.data,
+				     .flags = state->flags,
+				     .on_element = on_zone_element,
+				     .done = on_zones,
+				     .arg = state,
+			     });
+}
+
+/* ---- types ---- */
+
+static void end_type(struct catalog_state *state)
+{
+	struct type_info *type = &state->type;
+
+	type->usd_per_hour = NAN;
+	if (*type->name && type->vcpus && (type->amd64 || type->arm64))
+		*vec_push(&state->new_types) = *type;
+	*type = (struct type_info){0};
+}
+
+static void on_type_element(void *arg, const char *path, const char *text)
+{
+	static const char prefix[] = "instanceTypeSet/item";
+	struct catalog_state *state = arg;
+	struct type_info *type = &state->type;
+	uint64_t number = 0;
+
+	if (!str_starts(path, prefix))
+		return;
+	path += sizeof(prefix) - 1;
+	if (!*path)
+		end_type(state);
+	else if (strcmp(path, "/instanceType") == 0)
+		set_text(type->name, text);
+	else if (strcmp(path, "/bareMetal") == 0)
+		type->bare_metal = strcmp(text, "true") == 0;
+	else if (strcmp(path, "/vCpuInfo/defaultVCpus") == 0 && parse_u64(text, &number) == 0)
+		type->vcpus = (uint32_t)MIN(number, UINT32_MAX);
+	else if (strcmp(path, "/memoryInfo/sizeInMiB") == 0 && parse_u64(text, &number) == 0)
+		type->memory_mib = number;
+	else if (strcmp(path, "/processorInfo/supportedArchitectures/item") == 0) {
+		type->amd64 |= strcmp(text, "x86_64") == 0;
+		type->arm64 |= strcmp(text, "arm64") == 0;
+	}
+}
+
+static void on_types(void *arg, const struct answer *answer)
+{
+	struct catalog_state *state = arg;
+
+	if (answer->error)
+		fetch_failed(state->cloud, "DescribeInstanceTypes", answer);
+	else
+		ask_zones(state->cloud);
+}
+
+/* Small pages: reading one holds up the loop for less than a launch would notice. */
+void catalog_fetch_types(struct cloud *cloud)
+{
+	struct catalog_state *state = &cloud->catalog;
+	_cleanup_text_ struct text query = {0};
+
+	if (state->fetching)
+		return;
+	state->fetching = true;
+	vec_clear(&state->new_types);
+	state->type = (struct type_info){0};
+	form_begin(&query, "DescribeInstanceTypes");
+	catalog_add_filter(cloud, &query);
+	form_add(&query, "50", "MaxResults");
+	describe_send(cloud, &(struct describe_request){
+				     .query = query.data,
+				     .flags = state->flags,
+				     .on_element = on_type_element,
+				     .done = on_types,
+				     .arg = state,
+			     });
+}
