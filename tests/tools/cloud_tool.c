@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Drives the cloud room: cloud_tool [--NAME VALUE]... DOCUMENT.yaml..., then one command a line on
+ * standard input; every event is one JSON object a line on standard output.
+ *
+ *	start | describe | status | whoami | check | quit
+ *	launch {"token":..., "capacity_type":"spot", "count":1,
+ *"overrides":[{"type","zone","subnet", "template"}], "tags":{}} terminate {"decision":...,
+ *"instances":["i-..."]}
+ */
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "cloud/cloud.h"
+
+struct tool {
+	struct loop *loop;
+	struct http_client *http;
+	struct cloud *cloud;
+	struct documents documents;
+	struct problems problems;
+	struct text input;
+	struct launch_order orders[64]; /* kept: asked for again by token */
+	size_t orders_count;
+};
+
+static void print_line(struct text *line)
+{
+	printf("%s\n", line->data);
+	fflush(stdout);
+	text_free(line);
+}
+
+static void add(struct text *line, const char *key, const char *value)
+{
+	text_add(line, line->length > 1 && line->data[line->length - 1] != '{' ? "," : "");
+	text_add_json(line, key);
+	text_add_char(line, ':');
+	text_add_json(line, value);
+}
+
+static void add_number(struct text *line, const char *key, double value)
+{
+	text_add_char(line, ',');
+	text_add_json(line, key);
+	if (isnan(value))
+		text_add(line, ":null");
+	else
+		text_printf(line, ":%.17g", value);
+}
+
+static void begin(struct text *line, const char *event)
+{
+	text_add_char(line, '{');
+	add(line, "event", event);
+}
+
+static void end(struct text *line)
+{
+	text_add_char(line, '}');
+	print_line(line);
+}
+
+/* ---- events ---- */
+
+static void on_catalog(void *arg, const struct catalog *catalog)
+{
+	struct text line = {0};
+
+	(void)arg;
+	begin(&line, "catalog");
+	text_add(&line, ",\"offerings\":[");
+	for (size_t i = 0; i < catalog->count; i++) {
+		const struct offering *offering = &catalog->offerings[i];
+
+		text_add(&line, i ? ",{" : "{");
+		add(&line, "type", offering->instance_type);
+		add(&line, "zone", offering->zone);
+		add(&line, "capacity_type", capacity_type_text(offering->capacity_type));
+		add(&line, "architecture", architecture_text(offering->architecture));
+		add_number(&line, "vcpus", offering->vcpus);
+		add_number(&line, "memory_mib", (double)offering->memory_mib);
+		add_number(&line, "usd", offering->usd_per_hour);
+		text_add_char(&line, '}');
+	}
+	text_add_char(&line, ']');
+	end(&line);
+}
+
+static void on_class(void *arg, const struct class_view *view)
+{
+	struct text line = {0};
+
+	(void)arg;
+	begin(&line, "class");
+	add(&line, "name", view->name);
+	add(&line, "problem", view->problem);
+	add_number(&line, "ready", view->ready);
+	text_add(&line, ",\"subnets\":[");
+	for (size_t i = 0; i < view->subnets_count; i++) {
+		text_add(&line, i ? ",{" : "{");
+		add(&line, "id", view->subnets[i].id);
+		add(&line, "zone", view->subnets[i].zone);
+		add_number(&line, "free", view->subnets[i].free_addresses);
+		text_add_char(&line, '}');
+	}
+	text_add(&line, "],\"templates\":[");
+	for (size_t i = 0; i < view->templates_count; i++) {
+		const struct launch_template *template = &view->templates[i];
+
+		text_add(&line, i ? ",{" : "{");
+		add(&line, "name", template->name);
+		add(&line, "image", template->image_id);
+		add(&line, "architecture", architecture_text(template->architecture));
+		add(&line, "capacity_type", capacity_type_text(template->capacity_type));
+		text_add_char(&line, '}');
+	}
+	text_add_char(&line, ']');
+	end(&line);
+}
+
+static void on_fleet(void *arg, const struct fleet_view *view)
+{
+	struct text line = {0};
+
+	(void)arg;
+	begin(&line, "fleet");
+	text_add(&line, ",\"instances\":[");
+	for (size_t i = 0; i < view->count; i++) {
+		const struct instance_view *instance = &view->instances[i];
+
+		text_add(&line, i ? ",{" : "{");
+		add(&line, "id", instance->id);
+		add(&line, "state", instance_state_text(instance->state));
+		add(&line, "type", instance->instance_type);
+		add(&line, "zone", instance->zone);
+		add(&line, "capacity_type", capacity_type_text(instance->capacity_type));
+		add(&line, "decision", instance->decision);
+		add(&line, "pool", instance->pool);
+		add(&line, "policy", instance->policy);
+		add(&line, "token", instance->token);
+		add(&line, "address", instance->private_address);
+		add_number(&line, "launched", (double)(instance->launched_wall_ns / NS_PER_S));
+		text_add_char(&line, '}');
+	}
+	text_add_char(&line, ']');
+	end(&line);
+}
+
+static void on_launched(void *arg, const struct launch_result *result)
+{
+	static const char *const OUTCOMES[] = {"done", "refused", "unknown"};
+	struct text line = {0};
+	const char *comma = "";
+
+	(void)arg;
+	begin(&line, "launched");
+	add(&line, "token", result->token);
+	add(&line, "outcome", OUTCOMES[result->outcome]);
+	add(&line, "request_id", result->request_id);
+	add(&line, "fleet_id", result->fleet_id);
+	add(&line, "code", result->error_code);
+	add(&line, "text", result->error_text);
+	add_number(&line, "throttled", result->throttled);
+	add_number(&line, "no_capacity", result->no_capacity);
+	add_number(&line, "started_ns", (double)result->started_ns);
+	add_number(&line, "sent_ns", (double)result->sent_ns);
+	add_number(&line, "done_ns", (double)result->done_ns);
+	text_add(&line, ",\"instances\":[");
+	vec_for_each (instance, &result->instances) {
+		text_printf(&line, "%s{", comma);
+		add(&line, "id", instance->id);
+		add(&line, "type", instance->instance_type);
+		add(&line, "zone", instance->zone);
+		text_add_char(&line, '}');
+		comma = ",";
+	}
+	text_add(&line, "],\"failures\":[");
+	comma = "";
+	vec_for_each (failure, &result->failures) {
+		text_printf(&line, "%s{", comma);
+		add(&line, "type", failure->instance_type);
+		add(&line, "zone", failure->zone);
+		add(&line, "code", failure->code);
+		add(&line, "message", failure->message);
+		text_add_char(&line, '}');
+		comma = ",";
+	}
+	text_add_char(&line, ']');
+	end(&line);
+}
+
+static void on_terminated(void *arg, const struct terminate_result *result)
+{
+	struct text line = {0};
+
+	(void)arg;
+	begin(&line, "terminated");
+	add(&line, "decision", result->decision);
+	add(&line, "error",
+	    result->error == 0	       ? ""
+	    : result->error == -EAGAIN ? "again"
+				       : "refused");
+	add(&line, "code", result->error_code);
+	add(&line, "text", result->error_text);
+	add(&line, "request_id", result->request_id);
+	end(&line);
+}
+
+static void on_checked(void *arg)
+{
+	struct tool *tool = arg;
+	struct text line = {0};
+	const char *comma = "";
+
+	begin(&line, "checked");
+	text_add(&line, ",\"problems\":[");
+	vec_for_each (problem, &tool->problems.list) {
+		text_printf(&line, "%s{", comma);
+		add(&line, "where", problem->where);
+		add(&line, "text", problem->text);
+		text_add_char(&line, '}');
+		comma = ",";
+	}
+	text_add_char(&line, ']');
+	end(&line);
+	problems_free(&tool->problems);
+}
+
+static void on_whoami(void *arg, const char *id, const char *type, const char *zone)
+{
+	struct text line = {0};
+
+	(void)arg;
+	begin(&line, "whoami");
+	add(&line, "id", id);
+	add(&line, "type", type);
+	add(&line, "zone", zone);
+	end(&line);
+}
+
+static void print_status(struct tool *tool)
+{
+	struct cloud_status status;
+	struct text line = {0};
+
+	cloud_status(tool->cloud, &status);
+	begin(&line, "status");
+	add(&line, "region", status.region);
+	add(&line, "credentials", status.credentials);
+	add(&line, "problem", status.problem);
+	add_number(&line, "ready", status.ready);
+	add_number(&line, "calls", (double)status.calls);
+	add_number(&line, "errors", (double)status.errors);
+	add_number(&line, "throttled", (double)status.throttled);
+	end(&line);
+}
+
+/* ---- commands ---- */
+
+static const char *word_of(const cJSON *object, const char *name)
+{
+	const char *word = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+
+	return word ? word : "";
+}
+
+#define COPY(out, value) snprintf(out, sizeof(out), "%s", value)
+
+static void launch(struct tool *tool, const cJSON *wanted)
+{
+	const cJSON *item, *count = cJSON_GetObjectItemCaseSensitive(wanted, "count");
+	struct launch_order *order;
+
+	if (tool->orders_count == sizeof(tool->orders) / sizeof(tool->orders[0]))
+		exit(3);
+	order = &tool->orders[tool->orders_count++];
+	COPY(order->token, word_of(wanted, "token"));
+	COPY(order->decision, word_of(wanted, "token"));
+	order->capacity_type = strcmp(word_of(wanted, "capacity_type"), "spot") == 0
+				       ? CAPACITY_SPOT
+				       : CAPACITY_ON_DEMAND;
+	order->count = cJSON_IsNumber(count) ? (uint32_t)count->valueint : 1;
+	cJSON_ArrayForEach (item, cJSON_GetObjectItemCaseSensitive(wanted, "overrides")) {
+		struct launch_override *override = vec_push(&order->overrides);
+
+		COPY(override->instance_type, word_of(item, "type"));
+		COPY(override->zone, word_of(item, "zone"));
+		COPY(override->subnet_id, word_of(item, "subnet"));
+		COPY(override->launch_template, word_of(item, "template"));
+		override->priority = -1;
+	}
+	cJSON_ArrayForEach (item, cJSON_GetObjectItemCaseSensitive(wanted, "tags")) {
+		struct key_value *tag = vec_push(&order->tags.list);
+
+		tag->key = strdup(item->string);
+		tag->value = strdup(cJSON_GetStringValue(item) ? item->valuestring : "");
+	}
+	cloud_launch(tool->cloud, order);
+}
+
+static void terminate(struct tool *tool, const cJSON *wanted)
+{
+	struct terminate_order order = {0};
+	const cJSON *item;
+
+	COPY(order.decision, word_of(wanted, "decision"));
+	cJSON_ArrayForEach (item, cJSON_GetObjectItemCaseSensitive(wanted, "instances")) {
+		struct launched_instance *instance = vec_push(&order.instances);
+
+		COPY(instance->id, cJSON_GetStringValue(item) ? item->valuestring : "");
+	}
+	cloud_terminate(tool->cloud, &order);
+	vec_free(&order.instances);
+}
+
+static void command(struct tool *tool, const char *line)
+{
+	const char *space = strchr(line, ' ');
+	cJSON *argument = space ? cJSON_Parse(space) : NULL;
+
+	if (str_equal(line, "start"))
+		cloud_start(tool->cloud);
+	else if (str_equal(line, "describe"))
+		cloud_describe_now(tool->cloud);
+	else if (str_equal(line, "status"))
+		print_status(tool);
+	else if (str_equal(line, "whoami"))
+		cloud_whoami(tool->cloud, on_whoami, tool);
+	else if (str_equal(line, "check"))
+		cloud_check(tool->cloud, &tool->problems, on_checked, tool);
+	else if (str_equal(line, "quit"))
+		loop_quit(tool->loop, 0);
+	else if (str_starts(line, "launch ") && argument)
+		launch(tool, argument);
+	else if (str_starts(line, "terminate ") && argument)
+		terminate(tool, argument);
+	else
+		fprintf(stderr, "cloud_tool: no such command: %s\n", line);
+	cJSON_Delete(argument);
+}
+
+static void on_input(void *arg, int fd, uint32_t events)
+{
+	struct tool *tool = arg;
+	char bytes[65536];
+	ssize_t got = read(fd, bytes, sizeof(bytes));
+	char *newline;
+
+	(void)events;
+	if (got <= 0) {
+		loop_quit(tool->loop, 0);
+		return;
+	}
+	text_add_bytes(&tool->input, bytes, (size_t)got);
+	while ((newline = memchr(tool->input.data, '\n', tool->input.length))) {
+		size_t used = (size_t)(newline - tool->input.data) + 1;
+
+		*newline = '\0';
+		command(tool, tool->input.data);
+		memmove(tool->input.data, tool->input.data + used, tool->input.length - used + 1);
+		tool->input.length -= used;
+	}
+}
+
+/* ---- start ---- */
+
+static void read_document(struct tool *tool, const char *path)
+{
+	struct problems problems = {0};
+	size_t length;
+	char *text;
+
+	if (file_read(path, 1 << 20, &text, &length) < 0 ||
+	    documents_parse(&tool->documents, path, text, length, &problems) < 0) {
+		problems_print(&problems, stderr);
+		fprintf(stderr, "cloud_tool: cannot use %s\n", path);
+		exit(2);
+	}
+	free(text);
+	problems_free(&problems);
+}
+
+static void take_option(struct cloud_config *config, const char *name, const char *value)
+{
+	uint64_t *duration = NULL;
+
+	if (str_equal(name, "--region"))
+		config->region = value;
+	else if (str_equal(name, "--cluster-version"))
+		config->cluster_version = value;
+	else if (str_equal(name, "--name"))
+		config->name = value;
+	else if (str_equal(name, "--cache"))
+		config->cache_path = value;
+	else if (str_equal(name, "--fleet-every"))
+		duration = &config->fleet_every_ns;
+	else if (str_equal(name, "--fleet-idle-every"))
+		duration = &config->fleet_idle_every_ns;
+	else if (str_equal(name, "--refresh-every"))
+		duration = &config->refresh_every_ns;
+	else
+		exit(2);
+	if (duration && parse_duration_ns(value, duration) < 0)
+		exit(2);
+}
+
+static void tool_free(struct tool *tool)
+{
+	cloud_free(tool->cloud);
+	http_client_free(tool->http);
+	loop_fd_remove(tool->loop, STDIN_FILENO);
+	loop_free(tool->loop);
+	documents_free(&tool->documents);
+	text_free(&tool->input);
+	for (size_t i = 0; i < tool->orders_count; i++)
+		launch_order_free(&tool->orders[i]);
+}
+
+int main(int argc, char **argv)
+{
+	static struct tool tool;
+	struct cloud_events events = {&tool,	on_catalog,  on_class,
+				      on_fleet, on_launched, on_terminated};
+	struct cloud_config config;
+	int r;
+
+	log_set_level(LOG_LEVEL_DEBUG);
+	cloud_config_default(&config);
+	for (int i = 1; i < argc; i++) {
+		if (str_starts(argv[i], "--") && i + 1 < argc) {
+			take_option(&config, argv[i], argv[i + 1]);
+			i++;
+		} else {
+			read_document(&tool, argv[i]);
+		}
+	}
+	if (loop_new(&tool.loop) < 0 || http_client_new(tool.loop, &tool.http) < 0 ||
+	    cloud_new(tool.loop, tool.http, &config, &tool.documents, &events, &tool.cloud) < 0)
+		return 2;
+	r = loop_fd_add(tool.loop, STDIN_FILENO, EPOLLIN, on_input, &tool);
+	if (r < 0) {
+		fprintf(stderr, "cloud_tool: cannot wait for commands: %s\n", strerror(-r));
+		return 2;
+	}
+	r = loop_run(tool.loop);
+	tool_free(&tool);
+	return r;
+}
