@@ -8,7 +8,7 @@
 #define USAGE_EVERY_MS 100
 /* Owners without a queue whose usage is read in one call: with more owners the turn comes round
  * more seldom, and one call stays cheap. Those with a queue are always read. */
-#define QUIET_READS_MAX 24
+#define QUIET_READS_MAX 16
 #define BUSY_READS_MAX 512
 /* A family of many processes is read more seldom, as each costs a file. */
 #define MEMBERS_PER_INTERVAL 16

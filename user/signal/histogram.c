@@ -118,7 +118,7 @@ static void bounds(size_t bucket, double *low, double *high)
 	}
 	octave = (bucket - 1) / FORERUN_BUCKETS_PER_OCTAVE;
 	part = (bucket - 1) % FORERUN_BUCKETS_PER_OCTAVE;
-	base = ldexp(1e-6, (int)octave);
+	base = 1e-6 * (double)(1ULL << octave);
 	*low = base * (1 + (double)part / FORERUN_BUCKETS_PER_OCTAVE);
 	/* The last bucket has no end: its beginning is all that is known. */
 	*high = bucket == PROBE_BUCKETS - 1

@@ -223,8 +223,7 @@ static void response_statistics(const struct listener *l, struct indicator *indi
 
 	if (!l->histogram || !l->histogram->length)
 		return;
-	histogram_within(l->histogram, &l->timeline,
-			 timeline_within(&l->timeline, l->timeline.fast_ns), &fast);
+	histogram_within(l->histogram, &l->timeline, l->timeline.fast_count, &fast);
 	histogram_quantiles(&fast, q_fast);
 	histogram_quantiles(&l->histogram->slow, q_slow);
 	for (size_t i = 0; i < QUANTILES; i++) {
@@ -268,8 +267,7 @@ static void wait_statistics(const struct listener *l, struct indicator *indicato
 
 	if (!l->counters.waits)
 		return;
-	wait_mean(l, timeline_within(&l->timeline, l->timeline.fast_ns), value[STAT_FAST_PEAK],
-		  &value[STAT_FAST]);
+	wait_mean(l, l->timeline.fast_count, value[STAT_FAST_PEAK], &value[STAT_FAST]);
 	wait_mean(l, l->timeline.count, value[STAT_SLOW_PEAK], &value[STAT_SLOW]);
 }
 

@@ -23,6 +23,10 @@ enum { METRIC_SYNS_PER_SECOND = METRIC_COUNT, METRIC_CLOSES_PER_SECOND, METRIC_A
 struct timeline {
 	uint64_t fast_ns, slow_ns;
 	uint64_t time_ns[WINDOW_SLOTS], span_ns[WINDOW_SLOTS];
+	double x[WINDOW_SLOTS]; /* seconds since the origin, which moves now and then */
+	uint64_t origin_ns;
+	uint8_t age; /* slots since the origin moved */
+	uint8_t fast_count; /* slots in the fast window */
 	uint8_t newest; /* index */
 	uint8_t count;
 	bool merged; /* the newest sample went into the slot that was there */
@@ -39,9 +43,8 @@ struct ring {
 	double value[WINDOW_SLOTS], peak[WINDOW_SLOTS]; /* NaN: not known then */
 	uint8_t order[WINDOW_SLOTS]; /* indices of the known ones by value */
 	uint8_t known;
-	uint8_t age; /* pushes since the sums were made from scratch */
 	bool peaks; /* some peak is above its value */
-	uint64_t origin_ns;
+	uint64_t origin_ns; /* of the sums; 0: to be made from scratch */
 	struct sums slow; /* kept as slots come and go */
 };
 
@@ -65,8 +68,6 @@ static inline uint8_t timeline_slot(const struct timeline *timeline, uint8_t i)
 {
 	return (uint8_t)((timeline->newest + WINDOW_SLOTS - i) % WINDOW_SLOTS);
 }
-/* Slots in the newest period_ns. */
-uint8_t timeline_within(const struct timeline *timeline, uint64_t period_ns);
 
 /* Returns whether the statistics are others than before. */
 bool window_push(struct window *window, const struct timeline *timeline,

@@ -31,6 +31,33 @@ static bool merges(const struct timeline *t, uint64_t time_ns)
 	return time_ns - before < t->slow_ns / WINDOW_SPANS;
 }
 
+/* Moving the origin makes all sums be made from scratch: what is added and taken off in turn leaves
+ * rounding behind, and far from the origin the slope would lose its digits. */
+static void set_axis(struct timeline *t)
+{
+	uint8_t slot = t->newest;
+
+	t->age += !t->merged;
+	if (t->origin_ns && t->age < RENEW_AFTER) {
+		t->x[slot] = (double)(t->time_ns[slot] - t->origin_ns) / (double)NS_PER_S;
+		return;
+	}
+	t->age = 0;
+	t->origin_ns = t->time_ns[slot];
+	for (uint8_t i = 0; i < t->count; i++, slot = slot_before(slot))
+		t->x[slot] = -(double)(t->origin_ns - t->time_ns[slot]) / (double)NS_PER_S;
+}
+
+static uint8_t timeline_within(const struct timeline *t, uint64_t period_ns)
+{
+	uint64_t now = t->time_ns[t->newest];
+	uint8_t n = 0;
+
+	while (n < t->count && now - t->time_ns[timeline_slot(t, n)] < period_ns)
+		n++;
+	return n;
+}
+
 void timeline_advance(struct timeline *t, uint64_t time_ns, struct timeline_step *step)
 {
 	uint64_t previous = t->count ? t->time_ns[t->newest] : time_ns;
@@ -54,16 +81,8 @@ void timeline_advance(struct timeline *t, uint64_t time_ns, struct timeline_step
 		step->evicted[step->evicted_count++] = oldest;
 		t->count--;
 	}
-}
-
-uint8_t timeline_within(const struct timeline *t, uint64_t period_ns)
-{
-	uint64_t now = t->time_ns[t->newest];
-	uint8_t n = 0;
-
-	while (n < t->count && now - t->time_ns[timeline_slot(t, n)] < period_ns)
-		n++;
-	return n;
+	set_axis(t);
+	t->fast_count = timeline_within(t, t->fast_ns);
 }
 
 /* ---- order ---- */
@@ -104,8 +123,7 @@ static void order_insert(struct ring *ring, uint8_t slot)
 static void sums_change(struct sums *s, const struct ring *ring, const struct timeline *t,
 			uint8_t slot, double span_ns, double sign)
 {
-	double value = ring->value[slot];
-	double x = (double)(int64_t)(t->time_ns[slot] - ring->origin_ns) / (double)NS_PER_S;
+	double value = ring->value[slot], x = t->x[slot];
 
 	if (isnan(value))
 		return;
@@ -117,14 +135,12 @@ static void sums_change(struct sums *s, const struct ring *ring, const struct ti
 	s->xv += sign * x * value;
 }
 
-/* From scratch, now and then: what is added and taken off in turn leaves rounding behind. */
 static void sums_renew(struct ring *ring, const struct timeline *t)
 {
 	uint8_t slot = t->newest;
 
 	ring->slow = (struct sums){0};
-	ring->age = 0;
-	ring->origin_ns = t->time_ns[t->newest];
+	ring->origin_ns = t->origin_ns;
 	ring->peaks = false;
 	for (uint8_t i = 0; i < t->count; i++, slot = slot_before(slot)) {
 		sums_change(&ring->slow, ring, t, slot, (double)t->span_ns[slot], 1);
@@ -154,7 +170,7 @@ static void unfold(struct window *w, const struct timeline *t)
 	for (uint8_t i = t->merged ? 0 : 1; i < t->count; i++)
 		ring_set(w->ring, timeline_slot(t, i), w->last, w->last);
 	/* The sums are made when the newest slot has its value. */
-	w->ring->age = RENEW_AFTER;
+	w->ring->origin_ns = 0;
 	w->constant = false;
 	w->run = 0;
 }
@@ -191,15 +207,13 @@ static void ring_push(struct window *w, const struct timeline *t, double value, 
 			peak = ring->peak[t->newest];
 		order_remove(ring, t->newest);
 		/* The time of the slot is another one already. */
-		ring->age = RENEW_AFTER;
+		ring->origin_ns = 0;
 	}
 	ring_set(ring, t->newest, value, peak);
-	if (ring->age >= RENEW_AFTER) {
+	if (ring->origin_ns != t->origin_ns)
 		sums_renew(ring, t);
-		return;
-	}
-	sums_change(&ring->slow, ring, t, t->newest, (double)t->span_ns[t->newest], 1);
-	ring->age++;
+	else
+		sums_change(&ring->slow, ring, t, t->newest, (double)t->span_ns[t->newest], 1);
 }
 
 /* How many of the newest slots hold nothing but the new value. */
@@ -322,7 +336,6 @@ static double slope(const struct ring *ring)
 void window_statistics(const struct window *w, const struct timeline *t, double out[STAT_COUNT])
 {
 	const struct ring *ring = w->ring;
-	uint8_t fast;
 
 	if (w->constant) {
 		for (int i = 0; i < STAT_COUNT; i++)
@@ -330,10 +343,9 @@ void window_statistics(const struct window *w, const struct timeline *t, double 
 		out[STAT_TREND] = isnan(w->last) || t->count < 3 ? not_known : 0;
 		return;
 	}
-	fast = timeline_within(t, t->fast_ns);
 	out[STAT_LAST] = w->last;
-	out[STAT_FAST] = fast_mean(ring, t, fast);
-	out[STAT_FAST_PEAK] = peak_of(ring, t, fast);
+	out[STAT_FAST] = fast_mean(ring, t, t->fast_count);
+	out[STAT_FAST_PEAK] = peak_of(ring, t, t->fast_count);
 	out[STAT_SLOW] = mean_of(&ring->slow, ring->known, lowest_of(ring), highest_of(ring));
 	out[STAT_SLOW_PEAK] = ring->peaks ? peak_of(ring, t, t->count) : highest_of(ring);
 	out[STAT_SLOW_P50] = percentile(ring, 50);
