@@ -54,13 +54,15 @@ static void read_document(const struct cursor *document, bool in_list, struct do
 	_cleanup_free_ char *version = NULL, *kind = NULL;
 
 	if (!cursor_present(document) || document->node->kind != YAML_MAPPING) {
-		expected(document, "a Kubernetes object: a mapping with apiVersion, kind, metadata "
-				   "and spec");
+		cursor_expected(document,
+				"a Kubernetes object: a mapping with apiVersion, kind, metadata "
+				"and spec");
 		return;
 	}
 	if (!cursor_present(&version_at) || !cursor_present(&kind_at)) {
-		refuse(document, "missing field %s, expected apiVersion and kind of an object",
-		       cursor_present(&kind_at) ? "apiVersion" : "kind");
+		cursor_refuse(document,
+			      "missing field %s, expected apiVersion and kind of an object",
+			      cursor_present(&kind_at) ? "apiVersion" : "kind");
 		return;
 	}
 	if (!read_string(&version_at, &version) || !read_string(&kind_at, &kind))
@@ -75,12 +77,12 @@ static void read_document(const struct cursor *document, bool in_list, struct do
 		if (strcmp(version, DOCUMENT_KINDS[i].version) == 0)
 			read_one(document, (enum document_kind)i, out);
 		else
-			expected(&version_at, "%s", DOCUMENT_KINDS[i].version);
+			cursor_expected(&version_at, "%s", DOCUMENT_KINDS[i].version);
 		return;
 	}
-	expected(&kind_at,
-		 "HorizontalPodAutoscaler (autoscaling/v2), NodePool (karpenter.sh/v1) or "
-		 "EC2NodeClass (karpenter.k8s.aws/v1)");
+	cursor_expected(&kind_at,
+			"HorizontalPodAutoscaler (autoscaling/v2), NodePool (karpenter.sh/v1) or "
+			"EC2NodeClass (karpenter.k8s.aws/v1)");
 }
 
 static void read_documents_of_list(const struct cursor *list, struct documents *out)

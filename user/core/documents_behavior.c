@@ -35,7 +35,7 @@ static void read_scaling_policy(const struct cursor *at, struct scaling_rules *r
 	size_t chosen = 0;
 
 	if (!cursor_present(at)) {
-		expected(at, "a scaling policy");
+		cursor_expected(at, "a scaling policy");
 		return;
 	}
 	if (!read_mapping(at, FIELDS, ARRAY_SIZE(FIELDS)))
@@ -70,11 +70,11 @@ static void read_rules(const struct cursor *at, struct scaling_rules *rules)
 	if (read_enum(&select, SELECT, ARRAY_SIZE(SELECT), &chosen))
 		rules->select = (enum select_policy)chosen;
 	if (read_quantity(&tolerance, &rules->tolerance) && rules->tolerance < 0)
-		expected(&tolerance, "a quantity from 0");
+		cursor_expected(&tolerance, "a quantity from 0");
 	if (!read_list(&policies, POLICIES_MAX))
 		return;
 	if (!policies.node->count)
-		expected(&policies, "at least one scaling policy");
+		cursor_expected(&policies, "at least one scaling policy");
 	vec_clear(&rules->policies);
 	for (size_t i = 0; i < policies.node->count; i++) {
 		struct cursor item = cursor_item(&policies, i);

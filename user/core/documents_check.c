@@ -43,7 +43,7 @@ static void no_such(struct problems *problems, const struct origin *origin, unsi
 		    size_t count)
 {
 	_cleanup_free_ char *all = names_text(names, count), *text = NULL;
-	const char *near = nearest(name, names, count);
+	const char *near = nearest_name(name, names, count);
 
 	if (near)
 		text = str_printf("found no %s \"%s\"; did you mean %s?", kind, name, near);

@@ -28,19 +28,21 @@ static bool read_id(const struct cursor *at, const char *prefix, char **out)
 	if (str_starts(*out, prefix) && *rest &&
 	    rest[strspn(rest, "0123456789abcdefghijklmnopqrstuvwxyz")] == '\0')
 		return true;
-	expected(at, "an id such as %s0123456789abcdef0", prefix);
+	cursor_expected(at, "an id such as %s0123456789abcdef0", prefix);
 	return false;
 }
 
 static void read_term_tags(const struct cursor *at, struct key_values *tags)
 {
 	if (read_string_map(at, tags) && (!tags->list.count || tags->list.count > TERM_TAGS_MAX))
-		refuse(at, "found %zu tags, expected 1 to %d", tags->list.count, TERM_TAGS_MAX);
+		cursor_refuse(at, "found %zu tags, expected 1 to %d", tags->list.count,
+			      TERM_TAGS_MAX);
 	vec_for_each (tag, &tags->list) {
 		struct cursor item = cursor_field(at, tag->key);
 
 		if (!*tag->key || !*tag->value)
-			refuse(&item, "found an empty key or value, expected both, or the value "
+			cursor_refuse(&item,
+				      "found an empty key or value, expected both, or the value "
 				      "\"*\" for any");
 	}
 }
@@ -55,7 +57,7 @@ static void read_term(const struct cursor *at, const struct field *fields, size_
 	size_t given;
 
 	if (!cursor_present(at)) {
-		expected(at, "a mapping");
+		cursor_expected(at, "a mapping");
 		return;
 	}
 	if (!read_mapping(at, fields, fields_count))
@@ -64,9 +66,9 @@ static void read_term(const struct cursor *at, const struct field *fields, size_
 	if (fields_count == 3)
 		given += cursor_present(&name);
 	if (given != 1) {
-		refuse(at, "found %s, expected exactly one of %s",
-		       given ? "more than one" : "none of them",
-		       fields_count == 3 ? "id, tags and name" : "id and tags");
+		cursor_refuse(at, "found %s, expected exactly one of %s",
+			      given ? "more than one" : "none of them",
+			      fields_count == 3 ? "id, tags and name" : "id and tags");
 		return;
 	}
 	term = vec_push(&terms->list);
@@ -85,7 +87,7 @@ static void read_terms(const struct cursor *spec, const char *name, size_t field
 	if (!read_list(&list, TERMS_MAX))
 		return;
 	if (!list.node->count)
-		expected(&list, "at least one term");
+		cursor_expected(&list, "at least one term");
 	for (size_t i = 0; i < list.node->count; i++) {
 		struct cursor item = cursor_item(&list, i);
 
@@ -114,13 +116,13 @@ static void read_alias(const struct cursor *at, struct node_class *node_class)
 	for (size_t i = 0; sign && i < ARRAY_SIZE(LATER); i++) {
 		if (strlen(LATER[i]) == (size_t)(sign - node_class->ami_alias) &&
 		    str_starts(node_class->ami_alias, LATER[i])) {
-			refuse(at, "not supported yet: images of family %s, expected al2023",
-			       LATER[i]);
+			cursor_refuse(at, "not supported yet: images of family %s, expected al2023",
+				      LATER[i]);
 			return;
 		}
 	}
 	if (!sign || !str_starts(node_class->ami_alias, "al2023@") || !is_al2023_version(sign + 1))
-		expected(at, "al2023@latest or al2023@vYYYYMMDD");
+		cursor_expected(at, "al2023@latest or al2023@vYYYYMMDD");
 }
 
 static void read_image_term(const struct cursor *at, size_t terms, struct node_class *node_class)
@@ -137,17 +139,17 @@ static void read_image_term(const struct cursor *at, size_t terms, struct node_c
 	char *image = NULL;
 
 	if (!cursor_present(at)) {
-		expected(at, "a mapping");
+		cursor_expected(at, "a mapping");
 		return;
 	}
 	if (!read_mapping(at, FIELDS, ARRAY_SIZE(FIELDS)))
 		return;
 	if (cursor_present(&alias) && cursor_present(&id))
-		refuse(at, "found alias and id, expected one of them");
+		cursor_refuse(at, "found alias and id, expected one of them");
 	else if (cursor_present(&alias) && terms > 1)
-		refuse(&alias, "found an alias beside other terms, expected it alone");
+		cursor_refuse(&alias, "found an alias beside other terms, expected it alone");
 	else if (!at->node->count)
-		refuse(at, "found none of them, expected alias or id");
+		cursor_refuse(at, "found none of them, expected alias or id");
 	read_alias(&alias, node_class);
 	if (read_id(&id, "ami-", &image))
 		*vec_push(&node_class->ami_ids) = TAKE(image);
@@ -173,7 +175,8 @@ static void read_family(const struct cursor *spec, struct node_class *node_class
 	if (!read_enum_of(&at, FAMILIES, ARRAY_SIZE(FAMILIES), AMI_CUSTOM + 1, &chosen))
 		return;
 	if (chosen > AMI_CUSTOM)
-		refuse(&at, "not supported yet: %s, expected AL2023 or Custom", FAMILIES[chosen]);
+		cursor_refuse(&at, "not supported yet: %s, expected AL2023 or Custom",
+			      FAMILIES[chosen]);
 	else
 		node_class->family = (enum ami_family)chosen;
 }
@@ -185,7 +188,7 @@ static void read_images(const struct cursor *spec, struct node_class *node_class
 	if (!read_list(&terms, TERMS_MAX))
 		return;
 	if (!terms.node->count)
-		expected(&terms, "at least one term");
+		cursor_expected(&terms, "at least one term");
 	for (size_t i = 0; i < terms.node->count; i++) {
 		struct cursor item = cursor_item(&terms, i);
 
@@ -199,11 +202,11 @@ static void read_images(const struct cursor *spec, struct node_class *node_class
 static void check_iam_name(const struct cursor *at, const char *name, size_t most)
 {
 	if (str_starts(name, "arn:"))
-		expected(at, "the name alone, not the ARN");
+		cursor_expected(at, "the name alone, not the ARN");
 	else if (strlen(name) > most || name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 							  "abcdefghijklmnopqrstuvwxyz"
 							  "0123456789_+=,.@-")] != '\0')
-		expected(at, "at most %zu letters, digits and _+=,.@-", most);
+		cursor_expected(at, "at most %zu letters, digits and _+=,.@-", most);
 }
 
 static void read_identity(const struct cursor *spec, struct node_class *node_class)
@@ -212,9 +215,9 @@ static void read_identity(const struct cursor *spec, struct node_class *node_cla
 	struct cursor profile = cursor_field(spec, "instanceProfile");
 
 	if (cursor_present(&role) && cursor_present(&profile))
-		refuse(spec, "found role and instanceProfile, expected one of them");
+		cursor_refuse(spec, "found role and instanceProfile, expected one of them");
 	else if (!cursor_present(&role) && !cursor_present(&profile))
-		refuse(spec, "found neither role nor instanceProfile, expected one of them");
+		cursor_refuse(spec, "found neither role nor instanceProfile, expected one of them");
 	if (read_string(&role, &node_class->role))
 		check_iam_name(&role, node_class->role, ROLE_MAX);
 	if (read_string(&profile, &node_class->instance_profile))
@@ -239,20 +242,23 @@ static void read_tags(const struct cursor *spec, struct node_class *node_class)
 
 	read_string_map(&tags, &node_class->tags);
 	if (node_class->tags.list.count > TAGS_MAX)
-		refuse(&tags,
-		       "found %zu tags, expected at most %d: EC2 takes 50 and forerun sets 6",
-		       node_class->tags.list.count, TAGS_MAX);
+		cursor_refuse(
+			&tags,
+			"found %zu tags, expected at most %d: EC2 takes 50 and forerun sets 6",
+			node_class->tags.list.count, TAGS_MAX);
 	vec_for_each (tag, &node_class->tags.list) {
 		struct cursor at = cursor_field(&tags, tag->key);
 
 		if (!*tag->key)
-			refuse(&at, "found an empty key, expected 1 to %d characters", TAG_KEY_MAX);
+			cursor_refuse(&at, "found an empty key, expected 1 to %d characters",
+				      TAG_KEY_MAX);
 		else if (is_restricted_tag(tag->key))
-			refuse(&at, "the tag is restricted, expected one of your own");
+			cursor_refuse(&at, "the tag is restricted, expected one of your own");
 		else if (strlen(tag->key) > TAG_KEY_MAX || strlen(tag->value) > TAG_VALUE_MAX)
-			refuse(&at,
-			       "too long, expected at most %d characters of key and %d of value",
-			       TAG_KEY_MAX, TAG_VALUE_MAX);
+			cursor_refuse(
+				&at,
+				"too long, expected at most %d characters of key and %d of value",
+				TAG_KEY_MAX, TAG_VALUE_MAX);
 	}
 }
 
@@ -292,8 +298,8 @@ static void read_user_data(const struct cursor *spec, struct node_class *node_cl
 
 	if (read_string_or_empty(&at, &node_class->user_data) &&
 	    strlen(node_class->user_data) > USER_DATA_BYTES_MAX)
-		refuse(&at, "found %zu bytes, expected at most %d: EC2 takes no more",
-		       strlen(node_class->user_data), USER_DATA_BYTES_MAX);
+		cursor_refuse(&at, "found %zu bytes, expected at most %d: EC2 takes no more",
+			      strlen(node_class->user_data), USER_DATA_BYTES_MAX);
 }
 
 void read_node_class(const struct cursor *document, struct node_class *node_class)

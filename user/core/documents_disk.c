@@ -47,7 +47,7 @@ static void read_volume_size(const struct cursor *at, uint32_t *gib)
 		*gib = (uint32_t)ceil(bytes / GIB);
 		return;
 	}
-	expected(at, "a size such as 20Gi: 1 to 59000 Gi, 64000 G, 58 Ti or 64 T");
+	cursor_expected(at, "a size such as 20Gi: 1 to 59000 Gi, 64000 G, 58 Ti or 64 T");
 }
 
 static void read_rate(const struct cursor *ebs, const char *name, uint32_t *out)
@@ -81,7 +81,8 @@ static void read_ebs(const struct cursor *ebs, struct block_device *device)
 	if (read_enum(&type, VOLUME_TYPES, ARRAY_SIZE(VOLUME_TYPES), &chosen))
 		device->volume_type = strdup(VOLUME_TYPES[chosen]);
 	if (!cursor_present(&snapshot) && !cursor_present(&size))
-		refuse(ebs, "found neither volumeSize nor snapshotID, expected at least one");
+		cursor_refuse(ebs,
+			      "found neither volumeSize nor snapshotID, expected at least one");
 }
 
 static void read_device(const struct cursor *at, struct node_class *node_class)
@@ -95,7 +96,7 @@ static void read_device(const struct cursor *at, struct node_class *node_class)
 	struct block_device *device;
 
 	if (!cursor_present(at)) {
-		expected(at, "a mapping");
+		cursor_expected(at, "a mapping");
 		return;
 	}
 	if (!read_mapping(at, FIELDS, ARRAY_SIZE(FIELDS)))
@@ -106,8 +107,8 @@ static void read_device(const struct cursor *at, struct node_class *node_class)
 		return;
 	for (size_t i = 0; i + 1 < node_class->block_devices.count; i++)
 		if (str_equal(node_class->block_devices.at[i].device_name, device->device_name))
-			refuse(&name, "found \"%.60s\" twice, expected each device once",
-			       device->device_name);
+			cursor_refuse(&name, "found \"%.60s\" twice, expected each device once",
+				      device->device_name);
 }
 
 void read_block_devices(const struct cursor *spec, struct node_class *node_class)

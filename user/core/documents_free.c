@@ -31,7 +31,7 @@ static void selector_terms_free(struct selector_terms *terms)
 	vec_free(&terms->list);
 }
 
-void policy_free(struct policy *policy)
+static void policy_free(struct policy *policy)
 {
 	vec_for_each (metric, &policy->metrics) {
 		label_terms_free(&metric->selector);
@@ -45,7 +45,7 @@ void policy_free(struct policy *policy)
 	free(policy->pool);
 }
 
-void pool_free(struct pool *pool)
+static void pool_free(struct pool *pool)
 {
 	label_terms_free(&pool->requirements);
 	key_values_free(&pool->labels);
@@ -62,7 +62,7 @@ static void block_device_free(struct block_device *device)
 	free(device->volume_type);
 }
 
-void node_class_free(struct node_class *node_class)
+static void node_class_free(struct node_class *node_class)
 {
 	vec_for_each (id, &node_class->ami_ids)
 		free(*id);

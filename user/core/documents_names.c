@@ -69,8 +69,9 @@ bool check_subdomain(const struct cursor *cursor, const char *text)
 {
 	if (is_subdomain(text, strlen(text)))
 		return true;
-	expected(cursor,
-		 "lower case letters, digits, '-' and '.', with a letter or digit at both ends");
+	cursor_expected(
+		cursor,
+		"lower case letters, digits, '-' and '.', with a letter or digit at both ends");
 	return false;
 }
 
@@ -81,10 +82,11 @@ bool check_label_key(const struct cursor *cursor, const char *text)
 
 	if (is_label_name(name) && (!slash || is_subdomain(text, (size_t)(slash - text))))
 		return true;
-	refuse(cursor,
-	       "found the label key \"%.80s\", expected [domain/]name with a name of at most "
-	       "63 letters, digits, '-', '_' and '.'",
-	       text);
+	cursor_refuse(
+		cursor,
+		"found the label key \"%.80s\", expected [domain/]name with a name of at most "
+		"63 letters, digits, '-', '_' and '.'",
+		text);
 	return false;
 }
 
@@ -92,8 +94,9 @@ bool check_label_value(const struct cursor *cursor, const char *text)
 {
 	if (*text == '\0' || is_label_name(text))
 		return true;
-	expected(cursor, "a label value: at most 63 letters, digits, '-', '_' and '.', with a "
-			 "letter or digit at both ends");
+	cursor_expected(cursor,
+			"a label value: at most 63 letters, digits, '-', '_' and '.', with a "
+			"letter or digit at both ends");
 	return false;
 }
 
@@ -146,8 +149,8 @@ bool read_metadata(const struct cursor *document, char **name)
 	if (!read_string(&at, name) || !check_subdomain(&at, *name))
 		return false;
 	if (strlen(*name) > DOCUMENT_NAME_MAX) {
-		refuse(&at, "found %zu characters, expected at most %d", strlen(*name),
-		       DOCUMENT_NAME_MAX);
+		cursor_refuse(&at, "found %zu characters, expected at most %d", strlen(*name),
+			      DOCUMENT_NAME_MAX);
 		return false;
 	}
 	return true;

@@ -51,10 +51,10 @@ static bool check_selector_label(const struct cursor *at, const char *name)
 	for (size_t i = 0; i < ARRAY_SIZE(SELECTOR_LABELS); i++)
 		if (strcmp(name, SELECTOR_LABELS[i]) == 0)
 			return true;
-	near = nearest(name, SELECTOR_LABELS, ARRAY_SIZE(SELECTOR_LABELS));
+	near = nearest_name(name, SELECTOR_LABELS, ARRAY_SIZE(SELECTOR_LABELS));
 	all = names_text(SELECTOR_LABELS, ARRAY_SIZE(SELECTOR_LABELS));
-	refuse(at, "unknown label \"%.80s\", expected %s%s%s%s", name, all,
-	       near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+	cursor_refuse(at, "unknown label \"%.80s\", expected %s%s%s%s", name, all,
+		      near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 	return false;
 }
 
@@ -71,7 +71,7 @@ static char **chosen_slot(struct chosen *chosen, const char *name)
 static bool choose(const struct cursor *at, char **slot, const char *value)
 {
 	if (*slot) {
-		refuse(at, "chosen twice, expected one value");
+		cursor_refuse(at, "chosen twice, expected one value");
 		return false;
 	}
 	*slot = strdup(value);
@@ -111,10 +111,11 @@ static bool check_expression_values(const struct cursor *at, const struct label_
 	struct cursor values = cursor_field(at, "values");
 
 	if (takes_values && !term->count)
-		refuse(values.node ? &values : at, "found no values, expected at least one for %s",
-		       term->op == LABEL_IN ? "In" : "NotIn");
+		cursor_refuse(values.node ? &values : at,
+			      "found no values, expected at least one for %s",
+			      term->op == LABEL_IN ? "In" : "NotIn");
 	else if (!takes_values && term->count)
-		refuse(&values, "found values, expected none for Exists and DoesNotExist");
+		cursor_refuse(&values, "found values, expected none for Exists and DoesNotExist");
 	else
 		return true;
 	return false;
@@ -140,7 +141,7 @@ static void read_expression(const struct cursor *at, struct label_terms *terms,
 		goto drop;
 	slot = chosen_slot(chosen, term.key);
 	if (slot && (term.op != LABEL_IN || term.count != 1)) {
-		refuse(at, "%s chooses one value, expected it in matchLabels", term.key);
+		cursor_refuse(at, "%s chooses one value, expected it in matchLabels", term.key);
 		goto drop;
 	}
 	if (!slot) {
@@ -175,10 +176,11 @@ static void read_selector(const struct cursor *selector, struct policy_metric *m
 	statistic = chosen.statistic;
 	if (signal_statistic_parse(window, statistic, &metric->statistic) == 0)
 		return;
-	refuse(selector,
-	       "found window \"%.40s\" with statistic \"%.40s\", expected window 100ms with last, "
-	       "300ms with mean or peak, or 3s with mean, peak, p50, p90 or p99",
-	       window ? window : "300ms", statistic ? statistic : "mean");
+	cursor_refuse(
+		selector,
+		"found window \"%.40s\" with statistic \"%.40s\", expected window 100ms with last, "
+		"300ms with mean or peak, or 3s with mean, peak, p50, p90 or p99",
+		window ? window : "300ms", statistic ? statistic : "mean");
 }
 
 /* ---- targets ---- */
@@ -200,7 +202,7 @@ static void read_target_field(const struct cursor *target, enum target_type type
 		if (read_integer(&at, 1, INT32_MAX, &percent))
 			metric->target = (double)percent;
 	} else if (read_quantity(&at, &metric->target) && metric->target <= 0) {
-		expected(&at, "a quantity above 0");
+		cursor_expected(&at, "a quantity above 0");
 	}
 	if (read_enum(&type_at, TARGET_TYPES, ARRAY_SIZE(TARGET_TYPES), &said) && said != type)
 		warning_at(
@@ -225,8 +227,8 @@ static void read_target(const struct cursor *source, enum target_type first,
 		if (!cursor_present(&at))
 			continue;
 		if (i != (size_t)first && i != (size_t)second) {
-			refuse(&at, "has no meaning here, expected %s or %s", TARGET_FIELDS[first],
-			       TARGET_FIELDS[second]);
+			cursor_refuse(&at, "has no meaning here, expected %s or %s",
+				      TARGET_FIELDS[first], TARGET_FIELDS[second]);
 			return;
 		}
 		chosen = (enum target_type)i;
@@ -235,8 +237,9 @@ static void read_target(const struct cursor *source, enum target_type first,
 	if (given == 1)
 		read_target_field(&target, chosen, metric);
 	else
-		refuse(&target, "found %s, expected either %s or %s", given ? "both" : "neither",
-		       TARGET_FIELDS[first], TARGET_FIELDS[second]);
+		cursor_refuse(&target, "found %s, expected either %s or %s",
+			      given ? "both" : "neither", TARGET_FIELDS[first],
+			      TARGET_FIELDS[second]);
 }
 
 /* ---- metrics ---- */
@@ -251,12 +254,12 @@ static void read_metric_name(const struct cursor *at, struct policy_metric *metr
 		return;
 	for (int i = 0; i < METRIC_COUNT; i++)
 		names[i] = signal_metric_name((enum metric)i);
-	near = nearest(name, names, METRIC_COUNT);
+	near = nearest_name(name, names, METRIC_COUNT);
 	all = names_text(names, METRIC_COUNT);
 	if (near)
-		expected(at, "a metric of forerun; did you mean %s?", near);
+		cursor_expected(at, "a metric of forerun; did you mean %s?", near);
 	else
-		expected(at, "a metric of forerun: %s", all);
+		cursor_expected(at, "a metric of forerun: %s", all);
 }
 
 static void read_external(const struct cursor *source, struct policy_metric *metric)
@@ -294,7 +297,8 @@ static void read_cpu(const struct cursor *source, bool container, struct policy_
 	if (!read_mapping(source, FIELDS, ARRAY_SIZE(FIELDS) - !container))
 		return;
 	if (read_string(&name_at, &name) && strcmp(name, "cpu") != 0)
-		refuse(&name_at, "not supported yet: resource \"%.60s\", expected cpu", name);
+		cursor_refuse(&name_at, "not supported yet: resource \"%.60s\", expected cpu",
+			      name);
 	if (container)
 		read_string(&container_at, &metric->container);
 	read_target(source, TARGET_UTILIZATION, TARGET_AVERAGE_VALUE, metric);
@@ -324,7 +328,8 @@ static bool read_metric_type(const struct cursor *at, size_t *type)
 			  type))
 		return false;
 	if (*type >= METRIC_TYPES_HONOURED) {
-		refuse(&type_at, "not supported yet: metrics of type %s", METRIC_TYPES[*type]);
+		cursor_refuse(&type_at, "not supported yet: metrics of type %s",
+			      METRIC_TYPES[*type]);
 		return false;
 	}
 	for (size_t i = 0; i < METRIC_TYPES_HONOURED; i++) {
@@ -332,8 +337,8 @@ static bool read_metric_type(const struct cursor *at, size_t *type)
 
 		if (i == *type || !cursor_present(&other))
 			continue;
-		refuse(&other, "has no meaning in a metric of type %s, expected %s only",
-		       METRIC_TYPES[*type], SOURCE_FIELDS[*type]);
+		cursor_refuse(&other, "has no meaning in a metric of type %s, expected %s only",
+			      METRIC_TYPES[*type], SOURCE_FIELDS[*type]);
 		good = false;
 	}
 	return good;
@@ -346,7 +351,7 @@ static void read_metric(const struct cursor *at, struct policy *policy)
 	size_t type = 0;
 
 	if (!cursor_present(at)) {
-		expected(at, "a metric");
+		cursor_expected(at, "a metric");
 		return;
 	}
 	if (!read_metric_type(at, &type))
@@ -390,8 +395,9 @@ static void read_metrics(const struct cursor *spec, struct policy *policy)
 	vec_for_each (metric, &policy->metrics)
 		external += metric->source == SOURCE_EXTERNAL;
 	if (policy->min_replicas == 0 && !external)
-		refuse(cursor_present(&metrics) ? &metrics : spec,
-		       "found no External metric, expected at least one where minReplicas is 0");
+		cursor_refuse(
+			cursor_present(&metrics) ? &metrics : spec,
+			"found no External metric, expected at least one where minReplicas is 0");
 }
 
 /* ---- the whole ---- */
@@ -411,12 +417,12 @@ static void read_scale_target(const struct cursor *spec, struct policy *policy)
 	if (!read_mapping(&target, FIELDS, ARRAY_SIZE(FIELDS)))
 		return;
 	if (read_string(&kind, &kind_text) && strcmp(kind_text, "NodePool") != 0)
-		expected(&kind, "NodePool: a replica is an instance");
+		cursor_expected(&kind, "NodePool: a replica is an instance");
 	else if (!cursor_present(&version))
-		refuse(&target, "missing field apiVersion, expected karpenter.sh/v1");
+		cursor_refuse(&target, "missing field apiVersion, expected karpenter.sh/v1");
 	else if (read_string(&version, &version_text) &&
 		 strcmp(version_text, "karpenter.sh/v1") != 0)
-		expected(&version, "karpenter.sh/v1");
+		cursor_expected(&version, "karpenter.sh/v1");
 	if (!read_string(&name, &policy->pool))
 		return;
 	check_subdomain(&name, policy->pool);
@@ -437,7 +443,7 @@ static void read_replicas(const struct cursor *spec, struct policy *policy)
 		return;
 	policy->max_replicas = (int32_t)value;
 	if (policy->max_replicas < policy->min_replicas)
-		expected(&high, "at least minReplicas, which is %d", policy->min_replicas);
+		cursor_expected(&high, "at least minReplicas, which is %d", policy->min_replicas);
 }
 
 void read_policy(const struct cursor *document, struct policy *policy)

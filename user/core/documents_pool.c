@@ -51,12 +51,13 @@ static bool check_key(const struct cursor *at, const char *key)
 		return true;
 	if (!check_label_key(at, key))
 		return false;
-	near = nearest(key, KEYS, ARRAY_SIZE(KEYS));
+	near = nearest_name(key, KEYS, ARRAY_SIZE(KEYS));
 	all = names_text(KEYS, ARRAY_SIZE(KEYS));
 	if (near)
-		expected(at, "a label of instances; did you mean %s?", near);
+		cursor_expected(at, "a label of instances; did you mean %s?", near);
 	else
-		refuse(at, "not supported yet: requirements on %.100s, expected %s", key, all);
+		cursor_refuse(at, "not supported yet: requirements on %.100s, expected %s", key,
+			      all);
 	return false;
 }
 
@@ -88,9 +89,9 @@ static void check_value(const struct cursor *at, const char *key, const char *va
 			right |= strcmp(value, KNOWN[i].values[j]) == 0;
 		all = names_text(KNOWN[i].values, KNOWN[i].count);
 		if (str_equal(value, KNOWN[i].later))
-			refuse(at, "not supported yet: %s %s, expected %s", key, value, all);
+			cursor_refuse(at, "not supported yet: %s %s, expected %s", key, value, all);
 		else if (!right)
-			expected(at, "%s", all);
+			cursor_expected(at, "%s", all);
 	}
 }
 
@@ -111,7 +112,8 @@ static void check_values(const struct cursor *at, const struct label_term *term)
 	case LABEL_IN:
 	case LABEL_NOT_IN:
 		if (!term->count)
-			refuse(place, "found no values, expected at least one for In and NotIn");
+			cursor_refuse(place,
+				      "found no values, expected at least one for In and NotIn");
 		for (size_t i = 0; i < term->count; i++) {
 			struct cursor item = cursor_item(&values, i);
 
@@ -121,16 +123,17 @@ static void check_values(const struct cursor *at, const struct label_term *term)
 	case LABEL_EXISTS:
 	case LABEL_DOES_NOT_EXIST:
 		if (term->count)
-			refuse(place, "found values, expected none for Exists and DoesNotExist");
+			cursor_refuse(place,
+				      "found values, expected none for Exists and DoesNotExist");
 		break;
 	case LABEL_GT:
 	case LABEL_LT:
 		if (term->count != 1 || !is_integer(term->values[0]))
-			refuse(place, "expected one whole number in quotes for Gt and Lt");
+			cursor_refuse(place, "expected one whole number in quotes for Gt and Lt");
 		break;
 	}
 	if (strcmp(term->key, LABEL_OS) == 0 && term->op != LABEL_IN)
-		refuse(at, "not supported yet: operators other than In for " LABEL_OS);
+		cursor_refuse(at, "not supported yet: operators other than In for " LABEL_OS);
 }
 
 static bool read_operator(const struct cursor *at, enum label_operator *op)
@@ -140,7 +143,8 @@ static bool read_operator(const struct cursor *at, enum label_operator *op)
 	if (!read_enum_of(at, OPERATORS, ARRAY_SIZE(OPERATORS), ARRAY_SIZE(OPERATOR_OF), &chosen))
 		return false;
 	if (chosen >= ARRAY_SIZE(OPERATOR_OF)) {
-		refuse(at, "not supported yet: operator %s, expected Gt or Lt", OPERATORS[chosen]);
+		cursor_refuse(at, "not supported yet: operator %s, expected Gt or Lt",
+			      OPERATORS[chosen]);
 		return false;
 	}
 	*op = OPERATOR_OF[chosen];
@@ -160,7 +164,7 @@ static void read_requirement(const struct cursor *at, struct pool *pool)
 	struct label_term *term;
 
 	if (!cursor_present(at)) {
-		expected(at, "a requirement");
+		cursor_expected(at, "a requirement");
 		return;
 	}
 	if (!read_mapping(at, FIELDS, ARRAY_SIZE(FIELDS)))
@@ -215,13 +219,13 @@ static void read_labels(const struct cursor *metadata, struct pool *pool)
 		return;
 	read_string_map(&labels, &pool->labels);
 	if (pool->labels.list.count > LABELS_MAX)
-		refuse(&labels, "found %zu labels, expected at most %d", pool->labels.list.count,
-		       LABELS_MAX);
+		cursor_refuse(&labels, "found %zu labels, expected at most %d",
+			      pool->labels.list.count, LABELS_MAX);
 	vec_for_each (label, &pool->labels.list) {
 		struct cursor at = cursor_field(&labels, label->key);
 
 		if (is_restricted_label(label->key))
-			refuse(&at, "the label is restricted, expected one of your own");
+			cursor_refuse(&at, "the label is restricted, expected one of your own");
 		else if (check_label_key(&at, label->key) && check_label_value(&at, label->value))
 			label_as_requirement(&at, label, pool);
 	}
@@ -283,7 +287,7 @@ static void read_template(const struct cursor *spec, struct pool *pool)
 	/* Instances of forerun do not expire: only the value that says so is honoured. */
 	if (cursor_present(&expire) &&
 	    (expire.node->kind != YAML_SCALAR || strcmp(expire.node->scalar, "Never") != 0))
-		refuse_later(&expire);
+		cursor_refuse_later(&expire);
 	if (!read_list(&requirements, REQUIREMENTS_MAX))
 		return;
 	for (size_t i = 0; i < requirements.node->count; i++) {
@@ -301,7 +305,7 @@ static void read_limit(const struct cursor *limits, const char *name, bool *limi
 		return;
 	*limited = true;
 	if (*out < 0)
-		expected(&at, "a quantity from 0");
+		cursor_expected(&at, "a quantity from 0");
 }
 
 static void read_limits(const struct cursor *spec, struct pool *pool)
@@ -311,7 +315,7 @@ static void read_limits(const struct cursor *spec, struct pool *pool)
 	if (!cursor_present(&limits))
 		return;
 	if (limits.node->kind != YAML_MAPPING) {
-		expected(&limits, "a mapping of cpu and memory");
+		cursor_expected(&limits, "a mapping of cpu and memory");
 		return;
 	}
 	yaml_for_each (child, limits.node) {
@@ -319,7 +323,7 @@ static void read_limits(const struct cursor *spec, struct pool *pool)
 
 		/* Any resource may be limited in Karpenter: another name is not a slip. */
 		if (strcmp(child->key, "cpu") != 0 && strcmp(child->key, "memory") != 0)
-			refuse_later(&at);
+			cursor_refuse_later(&at);
 	}
 	read_limit(&limits, "cpu", &pool->cpu_limited, &pool->limit_cpus);
 	read_limit(&limits, "memory", &pool->memory_limited, &pool->limit_memory_bytes);
@@ -340,7 +344,7 @@ static void refuse_disruption(const struct cursor *spec)
 	if (disruption.node->kind == YAML_MAPPING && disruption.node->count)
 		read_mapping(&disruption, FIELDS, ARRAY_SIZE(FIELDS));
 	else
-		refuse_later(&disruption);
+		cursor_refuse_later(&disruption);
 }
 
 void read_pool(const struct cursor *document, struct pool *pool)

@@ -142,7 +142,7 @@ char *found_text(const struct yaml_node *node)
 	return text_take(&out);
 }
 
-void expected(const struct cursor *cursor, const char *format, ...)
+void cursor_expected(const struct cursor *cursor, const char *format, ...)
 {
 	_cleanup_free_ char *path = cursor_path(cursor), *found = found_text(cursor->node);
 	_cleanup_free_ char *text = NULL;
@@ -156,7 +156,7 @@ void expected(const struct cursor *cursor, const char *format, ...)
 		   text ? text : "");
 }
 
-void refuse(const struct cursor *cursor, const char *format, ...)
+void cursor_refuse(const struct cursor *cursor, const char *format, ...)
 {
 	_cleanup_free_ char *path = cursor_path(cursor), *text = NULL;
 	va_list arguments;
@@ -168,7 +168,7 @@ void refuse(const struct cursor *cursor, const char *format, ...)
 	problem_at(cursor->problems, cursor->node, "%s: %s", path, text ? text : "");
 }
 
-void refuse_later(const struct cursor *cursor)
+void cursor_refuse_later(const struct cursor *cursor)
 {
 	_cleanup_free_ char *path = cursor_path(cursor);
 
@@ -204,7 +204,7 @@ static size_t edit_distance(const char *a, const char *b)
 	return rows[strlen(a) % 3][width];
 }
 
-const char *nearest(const char *text, const char *const *names, size_t count)
+const char *nearest_name(const char *text, const char *const *names, size_t count)
 {
 	size_t length = strlen(text), best = CLAMP(length / 3, (size_t)1, SLIPS_MAX) + 1;
 	const char *found = NULL;
@@ -247,7 +247,7 @@ static void unknown_field(const struct cursor *field, const struct field *fields
 
 	for (size_t i = 0; i < count; i++)
 		names[i] = fields[i].name;
-	near = nearest(field->name, names, count);
+	near = nearest_name(field->name, names, count);
 	all = names_text(names, count);
 	if (near)
 		problem_at_key(field->problems, field->node, "unknown field %s; did you mean %s?",
@@ -270,7 +270,7 @@ bool read_mapping(const struct cursor *cursor, const struct field *fields, size_
 	if (!cursor_present(cursor))
 		return false;
 	if (cursor->node->kind != YAML_MAPPING) {
-		expected(cursor, "a mapping");
+		cursor_expected(cursor, "a mapping");
 		return false;
 	}
 	yaml_for_each (child, cursor->node) {
@@ -283,7 +283,7 @@ bool read_mapping(const struct cursor *cursor, const struct field *fields, size_
 		if (!field)
 			unknown_field(&at, fields, count);
 		else if (field->rule == FIELD_LATER && child->kind != YAML_NULL)
-			refuse_later(&at);
+			cursor_refuse_later(&at);
 	}
 	for (size_t i = 0; i < count; i++) {
 		struct cursor at = cursor_field(cursor, fields[i].name);
@@ -303,11 +303,12 @@ bool read_list(const struct cursor *cursor, size_t most)
 	if (!cursor_present(cursor))
 		return false;
 	if (cursor->node->kind != YAML_SEQUENCE) {
-		expected(cursor, "a list");
+		cursor_expected(cursor, "a list");
 		return false;
 	}
 	if (cursor->node->count > most) {
-		refuse(cursor, "found %zu items, expected at most %zu", cursor->node->count, most);
+		cursor_refuse(cursor, "found %zu items, expected at most %zu", cursor->node->count,
+			      most);
 		return false;
 	}
 	return true;
@@ -322,11 +323,11 @@ bool read_string_or_empty(const struct cursor *cursor, char **out)
 	if (!cursor_present(cursor))
 		return false;
 	if (node->kind != YAML_SCALAR) {
-		expected(cursor, "a string");
+		cursor_expected(cursor, "a string");
 		return false;
 	}
 	if (!node->quoted && (is_bool(node->scalar) || is_number(node->scalar))) {
-		expected(cursor, "a string: write \"%s\" in quotes", node->scalar);
+		cursor_expected(cursor, "a string: write \"%s\" in quotes", node->scalar);
 		return false;
 	}
 	free(*out);
@@ -340,7 +341,7 @@ bool read_string(const struct cursor *cursor, char **out)
 		return false;
 	if (**out)
 		return true;
-	expected(cursor, "a string that is not empty");
+	cursor_expected(cursor, "a string that is not empty");
 	return false;
 }
 
@@ -360,19 +361,19 @@ bool read_integer(const struct cursor *cursor, int64_t low, int64_t high, int64_
 	if (!cursor_present(cursor))
 		return false;
 	if (node->kind != YAML_SCALAR || !is_whole_number(node->scalar)) {
-		expected(cursor, "%s", range);
+		cursor_expected(cursor, "%s", range);
 		return false;
 	}
 	if (node->quoted) {
-		expected(cursor, "%s without quotes", range);
+		cursor_expected(cursor, "%s without quotes", range);
 		return false;
 	}
 	errno = 0;
 	value = strtoll(node->scalar, NULL, 10);
 	if (errno || value > high)
-		expected(cursor, "at most %lld", (long long)high);
+		cursor_expected(cursor, "at most %lld", (long long)high);
 	else if (value < low)
-		expected(cursor, "%s", range);
+		cursor_expected(cursor, "%s", range);
 	else
 		*out = value;
 	return !errno && value >= low && value <= high;
@@ -385,8 +386,8 @@ bool read_bool(const struct cursor *cursor, bool *out)
 	if (!cursor_present(cursor))
 		return false;
 	if (node->kind != YAML_SCALAR || node->quoted || !is_bool(node->scalar)) {
-		expected(cursor, "true or false%s",
-			 node->kind == YAML_SCALAR && node->quoted ? " without quotes" : "");
+		cursor_expected(cursor, "true or false%s",
+				node->kind == YAML_SCALAR && node->quoted ? " without quotes" : "");
 		return false;
 	}
 	*out = one_of(node->scalar, TRUE_WORDS, ARRAY_SIZE(TRUE_WORDS));
@@ -398,7 +399,7 @@ bool read_quantity(const struct cursor *cursor, double *out)
 	if (!cursor_present(cursor))
 		return false;
 	if (cursor->node->kind != YAML_SCALAR || quantity_parse(cursor->node->scalar, out) < 0) {
-		expected(cursor, "a quantity such as 10, 500m or 16Gi");
+		cursor_expected(cursor, "a quantity such as 10, 500m or 16Gi");
 		return false;
 	}
 	return true;
@@ -418,11 +419,11 @@ bool read_enum_of(const struct cursor *cursor, const char *const *names, size_t 
 			return true;
 		}
 	}
-	near = count > 2 ? nearest(text, names, count) : NULL;
+	near = count > 2 ? nearest_name(text, names, count) : NULL;
 	if (near)
-		expected(cursor, "%s; did you mean %s?", all, near);
+		cursor_expected(cursor, "%s; did you mean %s?", all, near);
 	else
-		expected(cursor, "%s", all);
+		cursor_expected(cursor, "%s", all);
 	return false;
 }
 
@@ -438,7 +439,7 @@ bool read_string_map(const struct cursor *cursor, struct key_values *out)
 	if (!cursor_present(cursor))
 		return false;
 	if (cursor->node->kind != YAML_MAPPING) {
-		expected(cursor, "a mapping of strings");
+		cursor_expected(cursor, "a mapping of strings");
 		return false;
 	}
 	yaml_for_each (child, cursor->node) {
@@ -449,7 +450,7 @@ bool read_string_map(const struct cursor *cursor, struct key_values *out)
 		char *value = NULL;
 
 		if (!cursor_present(&at)) {
-			expected(&at, "a string");
+			cursor_expected(&at, "a string");
 			good = false;
 		} else if (read_string_or_empty(&at, &value)) {
 			*vec_push(&out->list) =
@@ -474,7 +475,7 @@ bool read_string_list(const struct cursor *cursor, char ***out, size_t *count)
 		struct cursor item = cursor_item(cursor, i);
 
 		if (!cursor_present(&item))
-			expected(&item, "a string");
+			cursor_expected(&item, "a string");
 		if (read_string_or_empty(&item, &(*out)[*count]))
 			(*count)++;
 		else

@@ -39,15 +39,15 @@ struct cursor cursor_item(const struct cursor *above, size_t index);
 bool cursor_present(const struct cursor *cursor);
 
 /* "path: found X, expected Y", at the cursor's node. */
-void expected(const struct cursor *cursor, const char *format, ...) _printf_(2, 3);
+void cursor_expected(const struct cursor *cursor, const char *format, ...) _printf_(2, 3);
 /* "path: text", at the cursor's node. */
-void refuse(const struct cursor *cursor, const char *format, ...) _printf_(2, 3);
+void cursor_refuse(const struct cursor *cursor, const char *format, ...) _printf_(2, 3);
 /* "not supported yet: path", at the key. */
-void refuse_later(const struct cursor *cursor);
+void cursor_refuse_later(const struct cursor *cursor);
 /* What a node holds, for messages: the string "a", the number 3, a list, ... Never NULL. */
 char *found_text(const struct yaml_node *node);
 /* The nearest of the names when it is near enough to be a slip of the finger, else NULL. */
-const char *nearest(const char *text, const char *const *names, size_t count);
+const char *nearest_name(const char *text, const char *const *names, size_t count);
 /* "a, b or c". Never NULL. */
 char *names_text(const char *const *names, size_t count);
 
@@ -82,9 +82,6 @@ bool read_metadata(const struct cursor *document, char **name);
 
 void label_terms_free(struct label_terms *terms);
 void key_values_free(struct key_values *values);
-void policy_free(struct policy *policy);
-void pool_free(struct pool *pool);
-void node_class_free(struct node_class *node_class);
 
 /* One document each. What is wrong with it is in problems; the struct is to be freed either way. */
 void read_policy(const struct cursor *document, struct policy *policy);
