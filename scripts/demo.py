@@ -127,7 +127,7 @@ def wall_of_mono(mono_us):
 
 def listener_of(forerun):
     found = json.loads(forerun.get("/v1/signals")[1])["listeners"]
-    return next((one for one in found if str(one.get("port", one.get("labels", {}).get("port"))) == str(PORT)), None)
+    return next((one for one in found if one["labels"]["port"] == str(PORT)), None)
 
 
 class Story:

@@ -82,6 +82,7 @@ class Ec2:
 
     def environment(self, **more):
         """For a child that shall find this EC2 and nothing else."""
-        keep = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+        drop = ("AWS_", "FORERUN_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+        keep = {k: v for k, v in os.environ.items() if not k.upper().startswith(drop)}
         return {**keep, "AWS_ENDPOINT_URL": self.url, "AWS_REGION": self.region, "AWS_ACCESS_KEY_ID": self.access_key,
                 "AWS_SECRET_ACCESS_KEY": self.secret_key, "AWS_EC2_METADATA_DISABLED": "true", **more}
