@@ -195,7 +195,7 @@ def first_pair(story):
 
 
 PIPELINE = """\
-The same step in a pipeline of metrics, HPA and pending pods
+The same step in a pipeline of metrics, HPA and pending pods (reckoned from its defaults, not measured)
   metrics-server samples every 15 s [1]           0 to 15 s, 7.5 on average until a sample shows it
   HPA looks every 15 s [2]                        0 to 15 s, 7.5 on average until it is looked at
   a pod is created, does not fit, and Karpenter

@@ -25,7 +25,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests/ec2"))
 
-from running import POLICY, Forerun, write_config  # noqa: E402
+from running import POLICY, Forerun, bpf_held, write_config  # noqa: E402
 from testbed import BUILD, Ec2  # noqa: E402
 
 TOOLS = BUILD / "tools"
@@ -281,13 +281,10 @@ def programs():
 def attached(pid):
     """Ids of the process's cgroup_skb programs, by direction."""
     text = subprocess.run(["/usr/sbin/bpftool", "-j", "link", "show"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    found = {}
-    for link in json.loads(text):
-        mine = any(holder["pid"] == pid for holder in link.get("pids", []))
-        direction = {"cgroup_inet_ingress": "in", "cgroup_inet_egress": "out", "inet_ingress": "in", "inet_egress": "out"}.get(link.get("attach_type"))
-        if mine and direction:
-            found[direction] = link["prog_id"]
-    return found
+    held = {number for kind, number in bpf_held(pid) if kind == "link"}
+    ways = {"cgroup_inet_ingress": "in", "cgroup_inet_egress": "out", "ingress": "in", "egress": "out"}
+    return {ways[link["attach_type"]]: link["prog_id"] for link in json.loads(text)
+            if link["id"] in held and link.get("attach_type") in ways}
 
 
 def window(ids, seconds):

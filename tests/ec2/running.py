@@ -30,7 +30,7 @@ spec:
         metric:
           name: forerun_accept_queue_depth
           selector: {{matchLabels: {{port: "{port}", window: 300ms, statistic: peak}}}}
-        target: {{type: AverageValue, averageValue: "8"}}
+        target: {{type: AverageValue, averageValue: "{target}"}}
   behavior:
     scaleUp:
       stabilizationWindowSeconds: 0
@@ -246,12 +246,22 @@ def run_binary(*arguments, environment=None):
     return done
 
 
-def bpf_objects(pid=None):
-    """Ids of the programs and links that the kernel has now; with pid those that this process holds."""
+def bpf_held(pid):
+    """Ids of the programs and links that this process holds."""
+    found = set()
+    for info in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
+        fields = dict(line.split(":", 1) for line in info.read_text().splitlines() if ":" in line)
+        if "link_id" in fields:
+            found.add(("link", int(fields["link_id"])))
+        elif "prog_id" in fields:
+            found.add(("prog", int(fields["prog_id"])))
+    return found
+
+
+def bpf_objects():
+    """Ids of the programs and links that the kernel has now."""
     found = set()
     for kind in ("prog", "link"):
         text = subprocess.run(["/usr/sbin/bpftool", "-j", kind, "show"], check=True, stdout=subprocess.PIPE, text=True).stdout
-        for item in json.loads(text or "[]"):
-            if pid is None or any(holder["pid"] == pid for holder in item.get("pids", [])):
-                found.add((kind, item["id"]))
+        found |= {(kind, item["id"]) for item in json.loads(text or "[]")}
     return found
