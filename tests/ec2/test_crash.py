@@ -18,7 +18,7 @@ from testbed import Ec2
 KILLS = int(os.environ.get("FORERUN_CRASH_KILLS", 200))
 KILLS_PER_WORLD = 25  # moto grows slow with what it has seen
 PER_INSTANCE = 8
-DEPTHS = [0, 12, 20, 30, 40]
+DEPTHS = [0, 0, 12, 30, 60]
 FAULTS = [("drop_before", {}), ("drop_after", {}), ("drop_after", {"how": "fin"}), ("garbage", {}), ("truncate", {}),
           ("truncate_xml", {}), ("delay", {"s": 0.3}), ("delay_before", {"s": 0.3}),
           ("error", {"status": 503, "code": "RequestLimitExceeded"}), ("error", {"status": 500, "code": "InternalError"})]
@@ -69,7 +69,8 @@ def one_life(ec2, queue, world, chance):
     forerun = begin(world)
     ec2.control(faults=faults_for(chance, forerun.process.pid))
     queue.depth = chance.choice(DEPTHS)
-    until = time.monotonic() + chance.uniform(0.1, 1.3)
+    # A quarter dies before it is up.
+    until = time.monotonic() + (chance.uniform(0.05, 0.6) if chance.random() < 0.25 else chance.uniform(0.5, 1.5))
     while forerun.process.poll() is None and time.monotonic() < until:
         time.sleep(0.005)
     if forerun.process.poll() is not None and forerun.process.returncode != -9:
@@ -137,4 +138,6 @@ def test_after_any_number_of_kills_ec2_holds_what_was_decided(crash_ec2, crash_q
         crash_queue.depth = 0
         cache = state
         ledger = crash_ec2.ledger()
-        print(f"{kills} kills: {len(ledger)} launched, {len(ledger) - len(crash_ec2.ledger(alive=True))} terminated")
+        calls = crash_ec2.log("CreateFleet") + crash_ec2.log("TerminateInstances")
+        print(f"{kills} kills: {len(ledger)} launched, {len(ledger) - len(crash_ec2.ledger(alive=True))} terminated, "
+              f"{sum(c['t_reply'] is None for c in calls)} of {len(calls)} calls without a reply")
