@@ -25,6 +25,7 @@ static void fill_listeners(struct fixture *fixture)
 		struct indicator *indicator = &fixture->indicators[i];
 
 		indicator->slot = i;
+		indicator->sockets = 1;
 		indicator->family = i % 2 ? AF_INET6 : AF_INET;
 		memset(indicator->address, i % 3 ? 0 : 0xfe, sizeof(indicator->address));
 		indicator->port = (uint16_t)(30000 + i);
@@ -134,6 +135,20 @@ static void what_needs_somebody_comes_first_with_its_reason(void **state)
 	text_free(&out);
 }
 
+static void a_listener_that_is_gone_is_no_row(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_text_ struct text out = {0};
+
+	for (uint32_t i = 0; i < LISTENERS; i++) {
+		fixture->indicators[i].sockets = 0;
+		fixture->indicators[i].value[METRIC_OPEN_CONNECTIONS][STAT_LAST] = i == 7;
+	}
+	export_table(&out, &fixture->table);
+	assert_null(strstr(out.data, "30006"));
+	assert_non_null(strstr(out.data, "30007"));
+}
+
 static void without_policies_it_says_so(void **state)
 {
 	struct fixture *fixture = *state;
@@ -166,6 +181,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(it_is_never_wider_or_higher_than_the_screen),
 		TEST(names_cannot_move_the_cursor),
+		TEST(a_listener_that_is_gone_is_no_row),
 		TEST(what_needs_somebody_comes_first_with_its_reason),
 		TEST(without_policies_it_says_so),
 		TEST(colours_appear_only_where_they_are_asked_for),

@@ -383,25 +383,35 @@ static void share_out(const struct table *table, size_t urgent, struct shares *s
 	shares->listeners = below < left ? left - below : 1;
 }
 
+/* Nobody listens there any more and nobody is connected: its counters are kept for a restart, but
+ * it is no row. */
+static bool is_over(const struct indicator *indicator)
+{
+	return indicator->sockets == 0 &&
+	       !(indicator->value[METRIC_OPEN_CONNECTIONS][STAT_LAST] > 0);
+}
+
 void export_table(struct text *out, const struct table *table)
 {
 	struct screen screen = {out, table->width, table->height, table->color};
 	_cleanup_free_ const struct indicator **sorted =
 		calloc(table->count ? table->count : 1, sizeof(*sorted));
 	struct shares shares;
-	size_t urgent = 0;
+	size_t urgent = 0, shown = 0;
 
 	if (!sorted || table->height < 4)
 		return;
 	for (size_t i = 0; i < table->count; i++) {
-		sorted[i] = &table->indicators[i];
-		urgent += urgency(sorted[i]) > 1;
+		if (is_over(&table->indicators[i]))
+			continue;
+		sorted[shown++] = &table->indicators[i];
+		urgent += urgency(&table->indicators[i]) > 1;
 	}
-	qsort(sorted, table->count, sizeof(*sorted), by_urgency);
+	qsort(sorted, shown, sizeof(*sorted), by_urgency);
 	share_out(table, urgent, &shares);
 	put_line(&screen, COLOR_HEAD, table->title);
-	listeners_section(&screen, sorted, table->count, shares.listeners);
-	reasons_section(&screen, sorted, table->count, shares.reasons);
+	listeners_section(&screen, sorted, shown, shares.listeners);
+	reasons_section(&screen, sorted, shown, shares.reasons);
 	policies_section(&screen, table, shares.policies);
 	decisions_section(&screen, table, shares.decisions);
 	for (size_t i = table->log_count - MIN(table->log_count, shares.log); i < table->log_count;
