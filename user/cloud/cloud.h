@@ -30,6 +30,7 @@ struct cloud_config {
 	uint64_t fleet_every_ns; /* DescribeInstances while something is pending / otherwise */
 	uint64_t fleet_idle_every_ns; /* defaults 1 s / 30 s */
 	uint64_t refresh_every_ns; /* classes 5 min; catalog and prices 12 h, spot prices 10 min */
+	bool read_only; /* observe mode: nothing is made in AWS, launch templates are only named */
 	const char *cache_path; /* directory for catalog and prices; NULL: none */
 };
 

@@ -205,7 +205,8 @@ static void next_template(struct resolver *resolver)
 		set_text(resolver->template.image_id, image->id);
 		template_request(resolver, image, type, resolver->check, &body,
 				 resolver->template.name);
-		if (is_made(resolver, resolver->template.name)) {
+		if (is_made(resolver, resolver->template.name) ||
+		    (resolver->cloud->config.read_only && !resolver->check)) {
 			*vec_push(&resolver->templates) = resolver->template;
 			continue;
 		}

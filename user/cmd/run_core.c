@@ -167,6 +167,7 @@ static int open_cloud(struct run *run)
 	config.region = run->options->region;
 	config.name = run->options->name;
 	config.cache_path = run->options->state_dir;
+	config.read_only = run->options->mode == MODE_OBSERVE;
 	config.cluster_version = run->cluster_version[0] ? run->cluster_version : NULL;
 	r = cloud_new(run->loop, run->http, &config, &run->documents, &events, &run->cloud);
 	if (r < 0 && run->options->mode == MODE_OBSERVE) {
