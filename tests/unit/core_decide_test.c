@@ -115,6 +115,35 @@ static void silence_does_not_scale_down(void **state)
 	world_free(&world);
 }
 
+/* One of two listeners fell silent: what is left reads low, and is not believed. */
+static void a_signal_that_is_partly_stale_does_not_scale_down(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_new(&world);
+	world_listener(&world, 80);
+	listener_set(&world.listeners[1], METRIC_ACCEPT_QUEUE_DEPTH, 20, 0);
+	world_queue(&world, 15);
+	world_run(&world, 300 * NS_PER_MS);
+	while (world_answer(&world))
+		;
+	world_run(&world, 40 * NS_PER_S);
+	world_describe(&world);
+	world_queue(&world, 0);
+	for (int i = 0; i < 1000; i++) {
+		struct frame frame = {.kind = FRAME_TICK, .host = "here", .count = 2};
+
+		world_advance(&world, 100 * NS_PER_MS);
+		world.listeners[0].time_ns = world.now.mono_ns;
+		frame.indicators = world.listeners;
+		core_frame(world.core, &frame, world.now);
+	}
+	assert_int_equal(world.terminate_calls, 0);
+	assert_non_null(strstr(world_policy(&world)->held, "no data is not zero"));
+	world_free(&world);
+}
+
 static void diagnosed(struct world *world, enum diagnosis diagnosis, const char *reason)
 {
 	struct core_totals totals;
@@ -419,6 +448,7 @@ int main(void)
 		cmocka_unit_test(stale_signals_launch_nothing),
 		cmocka_unit_test(an_old_listener_in_a_fresh_frame_is_left_out),
 		cmocka_unit_test(silence_does_not_scale_down),
+		cmocka_unit_test(a_signal_that_is_partly_stale_does_not_scale_down),
 		cmocka_unit_test(capacity_that_would_not_help_is_not_bought),
 		cmocka_unit_test(a_stalled_listener_does_not_hide_one_that_needs_capacity),
 		cmocka_unit_test(a_target_exceeded_by_idle_listeners_launches_nothing),

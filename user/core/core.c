@@ -26,7 +26,7 @@ static void pools_new(struct core *core)
 
 		state->pool = pool;
 		for (size_t i = 0; i < core->classes_count; i++)
-			if (str_equal(core->classes[i].node_class->name, pool->node_class))
+			if (str_equal(core->documents->classes.at[i].name, pool->node_class))
 				state->class = &core->classes[i];
 	}
 }

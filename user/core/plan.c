@@ -77,11 +77,11 @@ static struct usage_now usage_count(const struct core *core, const struct pool_s
 
 	vec_for_each (it, &core->instances)
 		if (instance_billed(*it))
-			usage_add(&usage, str_equal((*it)->pool, pool->pool->name), 1, (*it)->vcpus,
-				  (*it)->memory_mib, (*it)->usd_per_hour);
+			usage_add(&usage, strcmp((*it)->pool, pool->pool->name) == 0, 1,
+				  (*it)->vcpus, (*it)->memory_mib, (*it)->usd_per_hour);
 	vec_for_each (it, &core->orders)
 		if (order_coming(core, *it))
-			usage_add(&usage, str_equal((*it)->order.pool, pool->pool->name),
+			usage_add(&usage, strcmp((*it)->order.pool, pool->pool->name) == 0,
 				  order_coming(core, *it), (*it)->vcpus_worst,
 				  (*it)->memory_mib_worst, (*it)->usd_worst);
 	return usage;

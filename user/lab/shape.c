@@ -46,6 +46,7 @@ static int parse_value(const struct key *key, const char *text, double *value)
 static int parse_pair(char *pair, struct shape *out, char reason[200])
 {
 	char *value = strchr(pair, '=');
+	double number;
 
 	if (value)
 		*value++ = '\0';
@@ -54,8 +55,10 @@ static int parse_pair(char *pair, struct shape *out, char reason[200])
 
 		if (strcmp(key->name, pair) != 0)
 			continue;
-		if (parse_value(key, value, (double *)((char *)out + key->offset)) == 0)
+		if (parse_value(key, value, &number) == 0) {
+			memcpy((char *)out + key->offset, &number, sizeof(number));
 			return 0;
+		}
 		snprintf(reason, 200, "found %.40s=%.40s, expected %s from %g to %g%s", pair, value,
 			 key->duration ? "a duration such as 10s" : "a number", key->least,
 			 key->most, key->duration ? " seconds" : "");
