@@ -17,17 +17,18 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOOL = pathlib.Path(os.environ.get("BUILD", ROOT / "build")).resolve() / "tools" / "signal_dump"
 
-# Accepts, works for MS of CPU or sleep, answers, closes. Listens on a port of its own and prints it.
+# Accepts, works for some time of CPU or sleep, answers, closes. Listens on a port of its own and prints it.
 SERVER = """
 import socket, sys, time
 backlog, busy, pause = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
 listener = socket.socket()
 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-listener.bind((sys.argv[4], int(sys.argv[5])))
+listener.bind((sys.argv[4], 0))
 listener.listen(backlog)
 print(listener.getsockname()[1], flush=True)
 while True:
     connection, _ = listener.accept()
+    connection.settimeout(float(sys.argv[5]))
     try:
         connection.recv(4096)
         end = time.process_time() + busy
@@ -69,7 +70,8 @@ class Dump:
 
     def __init__(self):
         assert TOOL.exists(), f"{TOOL} is missing: make tools"
-        self.process = subprocess.Popen([TOOL, "120"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # Port 1 has no listener: nothing is told until a port is watched, however many listeners this host has.
+        self.process = subprocess.Popen([TOOL, "300", "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.lines = []
         self.arrived = threading.Condition()
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -81,6 +83,12 @@ class Dump:
             with self.arrived:
                 self.lines.append(json.loads(text))
                 self.arrived.notify_all()
+
+    def watch(self, port):
+        """From now on only this port is told. Returns the line from which on it is."""
+        self.process.stdin.write(f"{port}\n")
+        self.process.stdin.flush()
+        return self.next_sample()
 
     def next_sample(self):
         with self.arrived:
@@ -120,8 +128,8 @@ def dump():
 
 
 @contextlib.contextmanager
-def server(backlog, busy=0.0, pause=0.0, netns=None, address="127.0.0.1", port=0):
-    command = [sys.executable, "-c", SERVER, str(backlog), str(busy), str(pause), address, str(port)]
+def server(backlog, busy=0.0, pause=0.0, netns=None, address="127.0.0.1", patience=10.0):
+    command = [sys.executable, "-c", SERVER, str(backlog), str(busy), str(pause), address, str(patience)]
     if netns:
         command = ["ip", "netns", "exec", netns, *command]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -178,6 +186,7 @@ def last(listener, metric):
 
 def test_idle(dump):
     with server(backlog=128) as target:
+        dump.watch(target.port)
         since = dump.next_sample()
         listener = dump.wait(target.port, diagnosed("idle"), since=since)
         assert "no connection and no request" in listener["reason"]
@@ -187,6 +196,7 @@ def test_idle(dump):
 
 def test_ok(dump):
     with server(backlog=128) as target:
+        dump.watch(target.port)
         with Clients(target.port, count=1, pause=0.05):
             since = dump.next_sample()
             listener = dump.wait(target.port, lambda it: it["diagnosis"] == "ok" and
@@ -200,6 +210,7 @@ def test_ok(dump):
 def test_a_busy_server_needs_capacity(dump):
     # 10 ms of CPU each: about 100 a second at most, and 20 clients who want more.
     with server(backlog=128, busy=0.010) as target:
+        dump.watch(target.port)
         with Clients(target.port, count=20, pause=0):
             since = dump.next_sample()
             listener = dump.wait(target.port, lambda it: it["diagnosis"] == "needs-capacity" and
@@ -213,6 +224,7 @@ def test_a_busy_server_needs_capacity(dump):
 
 def test_a_burst_on_an_idle_listener_needs_capacity_on_the_edge_itself(dump):
     with server(backlog=128, pause=0.05) as target:
+        dump.watch(target.port)
         dump.wait(target.port, diagnosed("idle"), since=dump.next_sample())
         since = dump.next_sample()
         clients = [connect(target.port) for _ in range(12)]
@@ -229,6 +241,7 @@ def test_a_burst_on_an_idle_listener_needs_capacity_on_the_edge_itself(dump):
 
 def test_a_stopped_server_is_stalled_and_needs_nothing_more(dump):
     with server(backlog=64) as target:
+        dump.watch(target.port)
         ask(target.port)
         # Its CPU is known once its process was found.
         dump.wait(target.port, lambda it: last(it, "cpu_cores") is not None, since=dump.next_sample())
@@ -254,7 +267,9 @@ def test_a_stopped_server_is_stalled_and_needs_nothing_more(dump):
 
 
 def test_short_bursts_on_a_tiny_backlog_ask_for_a_larger_backlog(dump):
-    with server(backlog=2) as target:
+    # The clients of a burst say nothing: none of them may hold the server.
+    with server(backlog=2, patience=0.001) as target:
+        dump.watch(target.port)
         dump.wait(target.port, lambda it: True, since=dump.next_sample())
         since = dump.next_sample()
         # The server is held for a moment, as by a short pause of garbage collection, and a burst comes.
@@ -289,10 +304,11 @@ def namespace():
 
 
 def test_a_syn_flood_is_an_attack(dump, namespace):
-    with server(backlog=64, netns=namespace, address="10.77.0.1", port=8080) as target:
+    with server(backlog=64, netns=namespace, address="10.77.0.1") as target:
+        dump.watch(target.port)
         dump.wait(target.port, lambda it: it["netns"] != os.stat("/proc/self/ns/net").st_ino, since=dump.next_sample())
         since = dump.next_sample()
-        flood = subprocess.Popen(["ip", "netns", "exec", namespace, sys.executable, "-c", FLOOD, "8080", "2500", "500"])
+        flood = subprocess.Popen(["ip", "netns", "exec", namespace, sys.executable, "-c", FLOOD, str(target.port), "2500", "500"])
         try:
             listener = dump.wait(target.port, diagnosed("attack-or-scan"), since=since)
             assert "SYN flood" in listener["reason"]

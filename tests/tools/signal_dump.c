@@ -5,8 +5,8 @@
  *
  *	signal_dump [SECONDS [PORT [RECORDING]]]
  *
- * PORT: only listeners on it (0: all). RECORDING: a file for tests/unit/signal_replay_test.c, which
- * needs a PORT with one listener.
+ * PORT: only listeners on it (0: all); a number on standard input sets another one. RECORDING: a
+ *file for tests/unit/signal_replay_test.c, which needs a PORT with one listener.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -176,11 +176,16 @@ static void on_edge(void *arg, const struct edge *edge)
 static void on_input(void *arg, int fd, uint32_t events)
 {
 	struct dump *dump = arg;
-	char byte;
+	char text[64];
+	ssize_t n = read(fd, text, sizeof(text) - 1);
 
 	(void)events;
-	if (read(fd, &byte, 1) <= 0)
+	if (n <= 0) {
 		loop_quit(dump->loop, 0);
+		return;
+	}
+	text[n] = '\0';
+	dump->port = strtoul(text, NULL, 10);
 }
 
 static int start(struct dump *dump)
