@@ -165,8 +165,9 @@ static int set_pins(struct probe *probe)
 
 		if (map == probe->skel->maps.rodata)
 			continue; /* frozen, and the same for the same name */
+		/* bpffs refuses names with a dot, as "forerun.bss" is one. */
 		path = str_printf("%s/map-%s", probe->pins,
-				  bpf_map__name(map)[0] == '.' ? "bss" : bpf_map__name(map));
+				  map == probe->skel->maps.bss ? "bss" : bpf_map__name(map));
 		if (!path || bpf_map__set_pin_path(map, path))
 			return -ENOMEM;
 	}
