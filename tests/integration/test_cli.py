@@ -237,6 +237,29 @@ def test_a_reader_that_stands_still_does_not_hold_it_up(run, tmp_path):
     os.close(reader)
 
 
+@pytest.fixture
+def bpffs(tmp_path):
+    mounted = tmp_path / "bpffs"
+    mounted.mkdir()
+    subprocess.run(["mount", "-t", "bpf", "bpf", mounted], check=True, timeout=PATIENCE)
+    yield mounted
+    for one in sorted((mounted / "pins").rglob("*"), reverse=True):
+        one.rmdir() if one.is_dir() else one.unlink()
+    subprocess.run(["umount", mounted], check=True, timeout=PATIENCE)
+
+
+def test_with_pins_a_restart_loses_no_count(run, waiting, bpffs):
+    forerun = run("--pin", bpffs / "pins").started()
+    waiting.connect(5)
+    forerun.wait_listener(waiting.port, lambda one: one["counters"]["connections"] == 5)
+    forerun.kill()
+    waiting.connect(4)  # nobody is there but the programs in the kernel
+    again = run("--pin", bpffs / "pins").started()
+    waiting.connect(3)
+    again.wait_listener(waiting.port, lambda one: one["counters"]["connections"] == 12)
+    assert again.stop() == 0
+
+
 # ---- systemd ----
 
 
