@@ -190,7 +190,7 @@ static void copy_path(char *out, size_t size, const char *path)
 		text_clean(out, size, path, length);
 		return;
 	}
-	memcpy(out, "...", 3);
+	snprintf(out, size, "...");
 	text_clean(out + 3, size - 3, path + length - (size - 4), size - 4);
 }
 

@@ -139,7 +139,7 @@ static void read_limit(struct groups *groups, struct group *group, struct usage 
 	while (length > 0) {
 		double cores;
 
-		strcpy(path + length, "/cpu.max");
+		snprintf(path + length, sizeof(path) - length, "/cpu.max");
 		if (text_read_at(groups->root_fd, path, text, sizeof(text)) > 0 &&
 		    limit_parse(text, &cores))
 			tightest = MIN(tightest, cores);

@@ -162,7 +162,7 @@ static void ring_set(struct ring *ring, uint8_t slot, double value, double peak)
 static void unfold(struct window *w, const struct timeline *t)
 {
 	if (!w->ring)
-		w->ring = malloc(sizeof(*w->ring));
+		w->ring = calloc(1, sizeof(*w->ring));
 	if (!w->ring)
 		abort();
 	w->ring->known = 0;
