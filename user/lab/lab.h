@@ -33,7 +33,9 @@ void lab_config_default(struct lab_config *config);
 /* Replays a recording. Messages name file:line. */
 int lab_replay(const struct lab_config *config, const char *path, struct lab_result *result);
 /* A generated load: "step:at=10s,from=50,to=400,capacity=100": requests/s arriving at servers that
- * each serve capacity; queue, in-flight and response time follow. */
+ * each serve capacity; queue, in-flight and response time follow. Shapes: step, ramp, spike, wave;
+ * keys: at, over, from, to, capacity, service, port, backlog (docs/capacity.md). All servers are
+ * shown as one listener. What is wrong with the shape is logged. */
 int lab_generate(const struct lab_config *config, const char *shape, double seconds,
 		 struct lab_result *result);
 
