@@ -25,7 +25,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests/ec2"))
 
-from running import POLICY, Forerun, bpf_held, write_config  # noqa: E402
+from running import Forerun, bpf_held, write_config  # noqa: E402
 from testbed import BUILD, Ec2  # noqa: E402
 
 TOOLS = BUILD / "tools"
@@ -100,7 +100,7 @@ def resident_mib(pid):
 
 # ---- 1: edge -> the last byte of CreateFleet ----
 
-EDGE_LISTENERS = 8
+EDGE_LISTENERS = 24
 EDGE_DEPTH = 12
 
 
@@ -119,16 +119,14 @@ def fdatasync_ms(directory, count=200):
 
 
 def edge_config(directory, world, ports):
-    """One policy for each listener. Type Value grows from what there is, one instance a second at most: so each burst is
-    one decision for one instance, however many there are already."""
-    config = write_config(directory / "config", world, ports[0], most=100000, types="c7g.large, m7g.large, c6g.large",
-                          zones="us-east-1a, us-east-1b, us-east-1c")
-    (config / "policy.yaml").unlink()
+    """A policy and a pool for each listener: a burst is one decision for one instance, which goes again when the queue is
+    gone, so that the next burst finds one replica again."""
+    types = {"types": "c7g.large, m7g.large, c6g.large", "zones": "us-east-1a, us-east-1b, us-east-1c"}
     for index, port in enumerate(ports):
-        text = POLICY.format(policy=f"web{index}", pool="web", most=100000, port=port, target="8", down_s=3600)
-        text = text.replace("AverageValue", "Value").replace("averageValue", "value")
-        text = text.replace("{type: Pods, value: 100, periodSeconds: 15}", "{type: Pods, value: 1, periodSeconds: 1}")
-        (config / f"policy{index}.yaml").write_text(text)
+        name = f"web{index}"
+        config = write_config(directory / "config", world, port, policy=name, pool=name, most=2, down_s=0, **types)
+        for kind in ("policy", "pool"):
+            (config / f"{kind}.yaml").rename(config / f"{kind}{index}.yaml")
     return config
 
 
@@ -140,28 +138,31 @@ def listen(backlog=512):
 
 
 def burst(listener):
-    """A queue that forms at once and is gone a moment later."""
-    clients = []
-    for _ in range(EDGE_DEPTH):
-        client = socket.socket()
-        client.setblocking(False)
-        client.connect_ex(listener.getsockname())
-        clients.append(client)
+    """A queue that forms at once and is served a moment later."""
+    clients = [socket.create_connection(listener.getsockname()) for _ in range(EDGE_DEPTH)]
+    for client in clients:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n")
     time.sleep(0.04)
     for client in clients:
-        listener.accept()[0].close()
+        server = listener.accept()[0]
+        server.recv(4096)
+        server.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        server.close()
+    for client in clients:
         client.close()
 
 
 def edge_pairs(forerun, ec2):
-    """Milliseconds from each edge to the last byte of the call that it led to."""
+    """(ms from the edge to the last byte of the call it led to, ms of these to the decision, whether the connection was
+    new) for each edge."""
     edges = {line["decision"]["id"]: line["decision"] for line in list(forerun.lines) if line.get("type") == "decision"}
     offset = time.time() - time.monotonic()
     found = []
     for call in ec2.log("CreateFleet"):
         decision = edges.get(call["params"]["ClientToken"])
         if decision and "edge_mono_us" in decision and call["status"] == 200:
-            found.append((call["t_kernel_last"] - offset - decision["edge_mono_us"] / 1e6) * 1000)
+            found.append(((call["t_kernel_last"] - offset - decision["edge_mono_us"] / 1e6) * 1000, decision["edge_to_decision_ms"],
+                          call["request"] == 1))
     return found
 
 
@@ -192,7 +193,9 @@ def bench_edge(directory, options):
         found = edge_pairs(forerun, ec2)
         if len(found) < 200:
             raise RuntimeError(f"only {len(found)} edges of {done} bursts led to a launch\n{forerun.stderr()[-2000:]}")
-        return {"edge_to_wire_ms": spread(found, 3), "bursts": done, "fdatasync_ms": spread(fdatasync_ms(forerun.state), 3)}
+        slowest = [{"ms": round(ms, 2), "to_decision_ms": round(decided, 2), "new_connection": new} for ms, decided, new in sorted(found)[-8:]]
+        return {"edge_to_wire_ms": spread([ms for ms, _, _ in found], 3), "to_decision_ms": spread([d for _, d, _ in found], 3), "slowest": slowest,
+                "bursts": done, "fdatasync_ms": spread(fdatasync_ms(forerun.state), 3)}
 
 
 # ---- 2: nginx with and without ----
