@@ -6,6 +6,10 @@ Nothing here talks to a socket: proxy.py hands forms in and sends what comes out
 
 import collections
 import fnmatch
+import gzip
+import importlib.util
+import json
+import pathlib
 import re
 import secrets
 import time
@@ -14,6 +18,9 @@ from xml.sax.saxutils import escape
 
 import prices
 
+# The list that moto answers from, without importing all of moto.
+MOTO = pathlib.Path(importlib.util.find_spec("moto").origin).parent
+INSTANCE_TYPES = sorted(json.loads(gzip.decompress((MOTO / "ec2" / "resources" / "instance_types.json.gz").read_bytes())))
 NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15/"
 STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 
@@ -167,6 +174,17 @@ def fleet_xml(launched, failed, capacity_type, rid):
 
 
 # ---- the view on instances ----
+
+
+def without_wildcards(form):
+    """EC2 takes "c7g.*" as the value of a filter on types, moto does not: every such type in its place."""
+    out = dict(form)
+    for name in [k for k, v in form.items() if re.fullmatch(r"Filter\.\d+\.Name", k) and v == "instance-type"]:
+        prefix = name.removesuffix("Name") + "Value."
+        values = [out.pop(k) for k in list(out) if k.startswith(prefix)]
+        found = {t for v in values for t in (fnmatch.filter(INSTANCE_TYPES, v) if "*" in v else [v])}
+        out.update({f"{prefix}{i}": v for i, v in enumerate(sorted(found) or ["none"], 1)})
+    return out
 
 
 def filters_of(form):

@@ -391,6 +391,7 @@ class Proxy:
     async def unchanging(self, call):
         """What is the same in every run is asked once: moto takes seconds for it."""
         form = {k: v for k, v in call.form.items() if k not in ("MaxResults", "NextToken")}
+        form = fleet.without_wildcards(form)
         key = urllib.parse.urlencode(form)
         if key not in self.static:
             answer = await self.forward(call, form)

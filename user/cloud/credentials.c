@@ -218,8 +218,10 @@ static void on_role(struct cloud *cloud, void *arg, int status, const char *body
 		return;
 	}
 	if (status != 200) {
-		identity_failed(cloud, "%sand IMDS does not answer (%s)", NONE,
-				*error ? error : "no success");
+		char http[32];
+
+		snprintf(http, sizeof(http), "HTTP %d", status);
+		identity_failed(cloud, "%sand IMDS does not say (%s)", NONE, *error ? error : http);
 		return;
 	}
 	if (length > 128 || strspn(body, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -65,7 +65,7 @@ static void read_json(const char *body, size_t length, struct answer *answer)
 }
 
 /* What a message shows on a terminal and in a journal is plain text. */
-static void make_plain(char *text)
+void make_plain(char *text)
 {
 	for (; *text; text++)
 		if ((unsigned char)*text < ' ' || *text == 0x7f)

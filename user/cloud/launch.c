@@ -169,6 +169,8 @@ static void end_failure(struct fleet_answer *answer)
 {
 	set_text(answer->failure.instance_type, answer->type);
 	set_text(answer->failure.zone, answer->zone);
+	make_plain(answer->failure.code);
+	make_plain(answer->failure.message);
 	*vec_push(&answer->result->failures) = answer->failure;
 	answer->failure = (struct launch_failure){0};
 	answer->type[0] = answer->zone[0] = '\0';

@@ -164,6 +164,7 @@ void calls_identity_changed(struct cloud *cloud);
 void calls_free(struct cloud *cloud);
 /* Code, message and request id of an error body of any service; "" for what is not there. */
 void error_read(const char *body, size_t length, struct answer *answer);
+void make_plain(char *text); /* control characters become spaces */
 bool code_is_throttle(const char *code);
 bool code_is_expired(const char *code);
 /* "EC2 refused CreateFleet: Code: message (request id)": for logs. */
@@ -326,7 +327,7 @@ void catalog_load(struct cloud *cloud);
 void catalog_save(struct cloud *cloud);
 /* Of the same type and zone as key. */
 struct type_zone *catalog_zone(struct catalog_state *state, const struct type_zone *key);
-void catalog_add_filter(struct cloud *cloud, struct text *query); /* the patterns below */
+void catalog_add_filter(struct cloud *cloud, struct text *query); /* the types that are known */
 struct type_info *catalog_type(struct catalog_state *state, const char *name);
 /* Wildcards ("c7g.*") that cover every type which some pool could buy; none: all types. Ownership
  * passes. */

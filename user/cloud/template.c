@@ -143,11 +143,12 @@ void template_request(const struct resolver *resolver, const struct image *image
 	snprintf(name, 128, "forerun-%s-%s-%s-%016llx", resolver->class->name,
 		 architecture_text(image->architecture), capacity_type_text(type),
 		 (unsigned long long)hash_bytes(data.data, data.length));
+	/* Without ClientToken: the name is taken once, and the token of a template that was deleted
+	 * would be answered with what is not there any more. */
 	form_begin(out, "CreateLaunchTemplate");
 	if (dry_run)
 		form_add(out, "true", "DryRun");
 	form_add(out, name, "LaunchTemplateName");
-	form_add(out, name, "ClientToken");
 	text_add_char(out, '&');
 	text_add_bytes(out, data.data, data.length);
 	form_add(out, "launch-template", "TagSpecification.1.ResourceType");

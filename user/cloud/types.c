@@ -52,7 +52,7 @@ void catalog_patterns(const struct documents *documents, struct patterns *out)
 		patterns_free(out);
 }
 
-void catalog_add_filter(struct cloud *cloud, struct text *query)
+static void add_patterns(struct cloud *cloud, struct text *query)
 {
 	struct patterns patterns = {0};
 	size_t count = 0;
@@ -63,6 +63,22 @@ void catalog_add_filter(struct cloud *cloud, struct text *query)
 	vec_for_each (pattern, &patterns.list)
 		form_add(query, *pattern, "Filter.1.Value.%zu", ++count);
 	patterns_free(&patterns);
+}
+
+/* Only DescribeInstanceTypes documents wildcards. Where the types are too many to be named, all
+ * are asked for, and what no pool could buy is dropped when it comes. */
+static void add_names(const struct type_info *types, size_t count, struct text *query)
+{
+	if (count == 0 || count > PATTERNS_MAX)
+		return;
+	form_add(query, "instance-type", "Filter.1.Name");
+	for (size_t i = 0; i < count; i++)
+		form_add(query, types[i].name, "Filter.1.Value.%zu", i + 1);
+}
+
+void catalog_add_filter(struct cloud *cloud, struct text *query)
+{
+	add_names(cloud->catalog.types.at, cloud->catalog.types.count, query);
 }
 
 /* ---- order ---- */
@@ -203,7 +219,7 @@ static void ask_zones(struct cloud *cloud)
 	state->zone = (struct type_zone){0};
 	form_begin(&query, "DescribeInstanceTypeOfferings");
 	form_add(&query, "availability-zone", "LocationType");
-	catalog_add_filter(cloud, &query);
+	add_names(state->new_types.at, state->new_types.count, &query);
 	form_add(&query, "500", "MaxResults");
 	describe_send(cloud, &(struct describe_request){
 				     .query = query.data,
@@ -274,7 +290,7 @@ void catalog_fetch_types(struct cloud *cloud)
 	vec_clear(&state->new_types);
 	state->type = (struct type_info){0};
 	form_begin(&query, "DescribeInstanceTypes");
-	catalog_add_filter(cloud, &query);
+	add_patterns(cloud, &query);
 	form_add(&query, "50", "MaxResults");
 	describe_send(cloud, &(struct describe_request){
 				     .query = query.data,
