@@ -77,6 +77,8 @@ static void match_all(const struct core *core, struct host_view *view, const str
 {
 	size_t words = words_of(core);
 
+	if (!words)
+		return; /* no policy selects anything */
 	if (view->match_bits_count < frame->count * words) {
 		size_t capacity = view->match_bits_count;
 
