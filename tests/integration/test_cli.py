@@ -518,8 +518,8 @@ chroot "$1/root" /bin/sh -e -c '
     dpkg -i /tmp/forerun.deb >/dev/null
     forerun version | head -n 1
     getent passwd forerun | cut -d: -f1,6,7
-    man -w forerun >/dev/null && echo manual
-    systemd-analyze verify /lib/systemd/system/forerun.service && echo unit
+    dpkg -L forerun | grep -q /man8/forerun.8.gz && echo manual
+    systemd-analyze verify --man=no /lib/systemd/system/forerun.service && echo unit
     test ! -e /etc/systemd/system/multi-user.target.wants/forerun.service && echo not enabled
     forerun run --duration 200ms --listen none --format none && echo runs
     dpkg -r forerun >/dev/null
