@@ -19,7 +19,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -29,7 +28,6 @@ from running import Forerun, bpf_held, write_config  # noqa: E402
 from testbed import BUILD, Ec2  # noqa: E402
 
 TOOLS = BUILD / "tools"
-TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -71,13 +69,14 @@ def child(*command, **options):
 def signals_only(directory, *arguments):
     """forerun run without policies: what every node runs. Yields it after its first second."""
     state = pathlib.Path(tempfile.mkdtemp(dir=directory)) / "state"
-    command = [BUILD / "forerun", "run", "--state-dir", state, "--listen", "none", "--format", "json", "--log-level", "warning", *arguments]
+    command = [BUILD / "forerun", "run", "--state-dir", state, "--listen", "none", "--format", "none", "--log-level", "warning", *arguments]
     environment = {**os.environ, "FORERUN_OPTIONS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true"}
-    with child(*command, env=environment, stdout=subprocess.PIPE) as process:
-        if not process.stdout.readline():
-            raise RuntimeError("forerun did not start")
-        # Nobody may stop it by not reading.
-        threading.Thread(target=lambda: [None for _ in process.stdout], daemon=True).start()
+    with child(*command, env=environment) as process:
+        until = time.monotonic() + 15
+        while not any(kind == "link" for kind, _ in bpf_held(process.pid)):
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError("forerun did not start")
+            time.sleep(0.05)
         time.sleep(1)
         yield process
         process.send_signal(signal.SIGINT)
@@ -85,11 +84,6 @@ def signals_only(directory, *arguments):
 
 
 def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def fine_cpu_seconds(pid):
     """As the scheduler counts it: nanoseconds, all threads."""
     return sum(int((task / "schedstat").read_text().split()[0]) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()) / 1e9
 
@@ -340,9 +334,9 @@ def bench_agent(directory, options):
         load = stack.enter_context(child(TOOLS / "bench_load", "rate", 100, 1000, seconds + 8, stdout=subprocess.PIPE))
         running = stack.enter_context(signals_only(directory))
         time.sleep(2)
-        before, start = fine_cpu_seconds(running.pid), time.monotonic()
+        before, start = cpu_seconds(running.pid), time.monotonic()
         time.sleep(seconds)
-        used, took = fine_cpu_seconds(running.pid) - before, time.monotonic() - start
+        used, took = cpu_seconds(running.pid) - before, time.monotonic() - start
         resident = resident_mib(running.pid)
         rate = json.loads(load.communicate(timeout=60)[0])["per_second"]
         return {"cpu_percent_of_one_core": round(100 * used / took, 3), "resident_mib": round(resident, 2), "connections_per_second": rate}
@@ -370,9 +364,9 @@ def bench_usual(directory, options):
             raise RuntimeError("20,000 connections could not be made")
         running = stack.enter_context(signals_only(directory))
         time.sleep(3)  # what was there before is found by now
-        before, start = fine_cpu_seconds(running.pid), time.monotonic()
+        before, start = cpu_seconds(running.pid), time.monotonic()
         time.sleep(10)
-        ours = (fine_cpu_seconds(running.pid) - before) * 1000 / ((time.monotonic() - start) * 10)
+        ours = (cpu_seconds(running.pid) - before) * 1000 / ((time.monotonic() - start) * 10)
         text = subprocess.run([TOOLS / "bench_load", "proc", "40"], check=True, stdout=subprocess.PIPE, text=True).stdout
         proc = json.loads(text)["cpu_ms_per_poll"]
         ss = ss_cpu_ms()
