@@ -89,7 +89,8 @@ struct {
 } addresses SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(type,
+	       BPF_MAP_TYPE_STACK); /* the lowest again first: userspace maps only what was used */
 	__uint(max_entries, 1);
 	__type(value, struct forerun_slot_ref);
 } free_slots SEC(".maps");
@@ -124,7 +125,7 @@ static __always_inline struct forerun_slot *slot_of(const struct forerun_slot_re
 
 static __always_inline struct forerun_counters *counters_of(const struct forerun_slot_ref *ref)
 {
-	u32 index = (bpf_get_smp_processor_id() & stripe_mask) * slots_max + ref->slot;
+	u32 index = ref->slot * (stripe_mask + 1) + (bpf_get_smp_processor_id() & stripe_mask);
 
 	return bpf_map_lookup_elem(&counters, &index);
 }

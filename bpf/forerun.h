@@ -58,6 +58,7 @@ struct forerun_counters {
 	__s64 open; /* only the sum over the stripes means something */
 	__s64 in_flight;
 	__u64 peak; /* since userspace last took it */
+	__u64 pad[2]; /* whole cache lines: stripes stand side by side */
 	__u64 buckets[FORERUN_BUCKETS];
 };
 
@@ -103,7 +104,7 @@ struct forerun_health {
 
 _Static_assert(sizeof(struct forerun_key) == 24, "no padding");
 _Static_assert(sizeof(struct forerun_slot) == 48, "no padding");
-_Static_assert(sizeof(struct forerun_counters) == (12 + FORERUN_BUCKETS) * 8, "no padding");
+_Static_assert(sizeof(struct forerun_counters) == (14 + FORERUN_BUCKETS) * 8, "no padding");
 _Static_assert(sizeof(struct forerun_row) == 40, "no padding");
 _Static_assert(sizeof(struct forerun_holder) == 28, "no padding");
 _Static_assert(sizeof(struct forerun_edge) == 32, "no padding");

@@ -44,7 +44,8 @@ struct probe {
 	char *pins; /* the directory of this layout below pin_path, NULL: nothing pinned */
 	uint32_t stripes;
 	struct forerun_slot *slots; /* mapped; [listeners_max] */
-	struct forerun_counters *counters; /* mapped; [stripes][listeners_max] */
+	struct forerun_counters *counters; /* mapped; [counters_slots][stripes] */
+	uint32_t counters_slots; /* mapped so far: what is mapped is resident */
 	struct tracked **tracked; /* [listeners_max], NULL where never used */
 	VEC(struct listener_sample) listeners;
 	VEC(struct forerun_row) rows;
@@ -64,6 +65,12 @@ struct probe {
 static inline uint64_t listener_id(uint32_t slot, uint32_t generation)
 {
 	return (uint64_t)generation << 32 | slot;
+}
+
+static inline struct forerun_counters *counters_at(const struct probe *probe, uint32_t slot,
+						   uint32_t stripe)
+{
+	return &probe->counters[(size_t)slot * probe->stripes + stripe];
 }
 
 /* load.c */

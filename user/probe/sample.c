@@ -26,8 +26,7 @@ static void add_counters(const struct probe *probe, uint32_t slot, struct listen
 	int64_t open = 0, in_flight = 0;
 
 	for (uint32_t stripe = 0; stripe < probe->stripes; stripe++) {
-		struct forerun_counters *from =
-			&probe->counters[stripe * probe->config.listeners_max + slot];
+		struct forerun_counters *from = counters_at(probe, slot, stripe);
 		uint64_t peak =
 			from->peak ? __atomic_exchange_n(&from->peak, 0, __ATOMIC_RELAXED) : 0;
 
@@ -57,10 +56,7 @@ static void read_buckets(const struct probe *probe, uint32_t slot, struct tracke
 		return;
 	memset(tracked->buckets, 0, sizeof(tracked->buckets));
 	for (uint32_t stripe = 0; stripe < probe->stripes; stripe++) {
-		const uint64_t *from =
-			(const uint64_t *)probe
-				->counters[stripe * probe->config.listeners_max + slot]
-				.buckets;
+		const uint64_t *from = (const uint64_t *)counters_at(probe, slot, stripe)->buckets;
 
 		for (size_t i = 0; i < PROBE_BUCKETS; i++)
 			tracked->buckets[i] += from[i];

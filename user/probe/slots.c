@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define COUNTERS_FIRST 64U
+
 static size_t pages(size_t bytes)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -17,10 +19,9 @@ static size_t slots_size(const struct probe *probe)
 	return pages(probe->config.listeners_max * sizeof(struct forerun_slot));
 }
 
-static size_t counters_size(const struct probe *probe)
+static size_t counters_size(const struct probe *probe, uint32_t count)
 {
-	return pages((size_t)probe->config.listeners_max * probe->stripes *
-		     sizeof(struct forerun_counters));
+	return pages((size_t)count * probe->stripes * sizeof(struct forerun_counters));
 }
 
 static int map_one(struct bpf_map *map, size_t size, void **out)
@@ -38,16 +39,34 @@ static int map_one(struct bpf_map *map, size_t size, void **out)
 	return 0;
 }
 
+/* The kernel makes every page of such a mapping resident at once: so it grows with the slots in
+ * use. */
+static int reach(struct probe *probe, uint32_t slot)
+{
+	uint32_t count = MAX(probe->counters_slots, COUNTERS_FIRST);
+	void *at;
+	int r;
+
+	if (slot < probe->counters_slots)
+		return 0;
+	while (count <= slot)
+		count *= 2;
+	count = MIN(count, probe->config.listeners_max);
+	r = map_one(probe->skel->maps.counters, counters_size(probe, count), &at);
+	if (r < 0)
+		return r;
+	if (probe->counters)
+		munmap(probe->counters, counters_size(probe, probe->counters_slots));
+	probe->counters = at;
+	probe->counters_slots = count;
+	return 0;
+}
+
 int slots_map(struct probe *probe)
 {
 	int r = map_one(probe->skel->maps.slots, slots_size(probe), (void **)&probe->slots);
 
-	if (!r)
-		r = map_one(probe->skel->maps.counters, counters_size(probe),
-			    (void **)&probe->counters);
-	if (!r)
-		r = slots_fill(probe);
-	return r;
+	return r < 0 ? r : slots_fill(probe);
 }
 
 void slots_unmap(struct probe *probe)
@@ -55,9 +74,10 @@ void slots_unmap(struct probe *probe)
 	if (probe->slots)
 		munmap(probe->slots, slots_size(probe));
 	if (probe->counters)
-		munmap(probe->counters, counters_size(probe));
+		munmap(probe->counters, counters_size(probe, probe->counters_slots));
 	probe->slots = NULL;
 	probe->counters = NULL;
+	probe->counters_slots = 0;
 }
 
 /* Every slot that nobody has is free. Maps that were adopted from pins have their queue already. */
@@ -69,7 +89,8 @@ int slots_fill(struct probe *probe)
 
 	for (uint32_t slot = 0; slot < probe->config.listeners_max && !used; slot++)
 		used = probe->slots[slot].generation != 0;
-	for (uint32_t slot = 0; slot < probe->config.listeners_max && !used; slot++) {
+	/* A stack: the last one in is the first to be taken. */
+	for (uint32_t slot = probe->config.listeners_max; slot-- > 0 && !used;) {
 		struct forerun_slot_ref ref = {.slot = slot, .generation = 1};
 
 		if (bpf_map_update_elem(queue, NULL, &ref, BPF_ANY)) {
@@ -87,6 +108,8 @@ struct tracked *slots_track(struct probe *probe, uint32_t slot)
 	struct tracked *tracked = probe->tracked[slot];
 	uint32_t generation = probe->slots[slot].generation;
 
+	if (reach(probe, slot) < 0)
+		return NULL;
 	if (!tracked) {
 		tracked = calloc(1, sizeof(*tracked));
 		if (!tracked)
@@ -113,8 +136,7 @@ void slots_release(struct probe *probe, uint32_t slot)
 	bpf_map_delete_elem(bpf_map__fd(probe->skel->maps.addresses), &entry->key);
 	__atomic_store_n(&entry->generation, 0, __ATOMIC_SEQ_CST);
 	for (uint32_t stripe = 0; stripe < probe->stripes; stripe++)
-		memset(&probe->counters[stripe * probe->config.listeners_max + slot], 0,
-		       sizeof(*probe->counters));
+		memset(counters_at(probe, slot, stripe), 0, sizeof(struct forerun_counters));
 	if (!next.generation)
 		next.generation = 1;
 	if (bpf_map_update_elem(bpf_map__fd(probe->skel->maps.free_slots), NULL, &next, BPF_ANY))
