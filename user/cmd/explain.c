@@ -77,7 +77,8 @@ static int print_decision(const struct options *options, const struct core *core
 static int replay_and_print(const struct options *options, const char *path)
 {
 	struct core_effects effects = {NULL, no_journal, no_launch, no_terminate, no_decided};
-	struct core_config config = {.mode = MODE_OBSERVE};
+	/* All that the journal holds can be asked for. */
+	struct core_config config = {.mode = MODE_OBSERVE, .decisions_kept = SIZE_MAX};
 	struct documents documents = {0};
 	struct replay replay = {.path = path};
 	int r, code = EXIT_FAILED;

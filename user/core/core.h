@@ -32,6 +32,7 @@ struct core_limits {
 struct core_config {
 	enum core_mode mode;
 	struct core_limits limits;
+	size_t decisions_kept; /* in memory, of those that are over; 0: 256 */
 	char host[WIRE_HOST_SIZE]; /* part of every decision id */
 	char instance_id[32]; /* of this host on EC2, "" elsewhere: it is a replica itself */
 	char owner[CLOUD_NAME_SIZE]; /* tag forerun.dev/owner of what is launched: cloud_config.name

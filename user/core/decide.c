@@ -59,7 +59,9 @@ void record_free(struct record *record)
 /* The oldest that are over go; one that is not over stays, whatever its age. */
 void records_trim(struct core *core)
 {
-	for (size_t i = 0; i + 1 < core->records.count && core->records.count > DECISIONS_KEPT;) {
+	size_t most = core->config.decisions_kept ?: DECISIONS_KEPT;
+
+	for (size_t i = 0; i + 1 < core->records.count && core->records.count > most;) {
 		struct record *record = core->records.at[i];
 
 		if (!record->decision.closed) {
