@@ -135,23 +135,22 @@ static struct launch_result classified(int error, int status, const char *code, 
 
 static void instances_and_failures_stand_beside_each_other(void **state)
 {
-	struct launch_result result =
-		classified(
-			0, 200, "",
-			"<CreateFleetResponse><requestId>r</requestId><fleetId>f</"
-			"fleetId><errorSet>" ITEM("<errorCode>InsufficientInstanceCapacity</"
-						  "errorCode>") "</errorSet>"
-								"<fleetInstanceSet>" ITEM(
-									"<instanceIds><item>i-0a</"
-									"item><item>i-0b</item>"
-									"<item>i-0a</item></"
-									"instanceIds>") "</"
-											"fleetInsta"
-											"nceSet>"
-											"</"
-											"CreateFlee"
-											"tResponse"
-											">");
+	struct launch_result result = classified(
+		0, 200, "",
+		"<CreateFleetResponse><requestId>r</requestId><fleetId>f</"
+		"fleetId><errorSet>" ITEM(
+			"<errorCode>InsufficientInstanceCapacity</"
+			"errorCode>") "</errorSet>"
+				      "<fleetInstanceSet>" ITEM("<instanceIds><item>i-0a</"
+								"item><item>i-0b</item>"
+								"<item>i-0a</item></"
+								"instanceIds>") "</"
+										"fleetInsta"
+										"nceSet>"
+										"</"
+										"CreateFlee"
+										"tResponse"
+										">");
 
 	(void)state;
 	assert_int_equal(result.outcome, LAUNCH_DONE);

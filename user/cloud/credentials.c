@@ -165,20 +165,22 @@ void credentials_find(struct cloud *cloud)
 	const char *relative = environment("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
 	const char *full = environment("AWS_CONTAINER_CREDENTIALS_FULL_URI");
 
-	if (environment("AWS_ACCESS_KEY_ID"))
+	if (environment("AWS_ACCESS_KEY_ID")) {
 		from_environment(cloud);
-	else if (refuse_role(cloud))
 		return;
-	else if (has_web_identity(cloud))
+	}
+	if (refuse_role(cloud))
+		return;
+	if (has_web_identity(cloud)) {
 		credentials_from_web_identity(cloud);
-	else if (from_file(cloud, &settings->credentials, settings->profile,
-			   settings->credentials_path))
 		return;
-	else if (refuse_unsupported(cloud))
+	}
+	if (from_file(cloud, &settings->credentials, settings->profile,
+		      settings->credentials_path) ||
+	    refuse_unsupported(cloud) ||
+	    from_file(cloud, &settings->config, settings->section, settings->config_path))
 		return;
-	else if (from_file(cloud, &settings->config, settings->section, settings->config_path))
-		return;
-	else if (relative || full)
+	if (relative || full)
 		credentials_from_container(cloud, relative, full);
 	else
 		from_metadata(cloud);

@@ -76,9 +76,9 @@ static void add_configs(const struct launch_order *order, struct text *out)
 			 configs);
 		form_add(out, "1", "LaunchTemplateConfigs.%zu.LaunchTemplateSpecification.Version",
 			 configs);
-		for (size_t j = i; j < order->overrides.count; j++)
-			if (strcmp(order->overrides.at[j].launch_template, name) == 0)
-				add_override(&order->overrides.at[j], configs, ++overrides, out);
+		vec_for_each (override, &order->overrides)
+			if (strcmp(override->launch_template, name) == 0)
+				add_override(override, configs, ++overrides, out);
 	}
 }
 

@@ -58,6 +58,7 @@ static int load_file(const char *variable, const char *fallback, char **path, st
 int settings_load(struct settings *settings, char problem[CLOUD_TEXT_SIZE])
 {
 	const char *profile = environment("AWS_PROFILE");
+	bool plain; /* "[default]" in the config file, not "[profile default]" */
 	int r;
 
 	settings_free(settings);
@@ -72,10 +73,9 @@ int settings_load(struct settings *settings, char problem[CLOUD_TEXT_SIZE])
 			      &settings->config, problem);
 	if (r < 0)
 		return r;
-	settings->section = str_printf("profile %s", settings->profile);
-	if (strcmp(settings->profile, "default") == 0 &&
-	    !ini_has(&settings->config, "profile default"))
-		strcpy(settings->section, "default");
+	plain = strcmp(settings->profile, "default") == 0 &&
+		!ini_has(&settings->config, "profile default");
+	settings->section = str_printf("%s%s", plain ? "" : "profile ", settings->profile);
 	if (settings->profile_named && !ini_has(&settings->config, settings->section) &&
 	    !ini_has(&settings->credentials, settings->profile)) {
 		snprintf(problem, CLOUD_TEXT_SIZE,
