@@ -132,7 +132,7 @@ deps-test:
 
 # What was just installed must be found: the rest is read by a make of its own.
 run: deps-run
-	$(Q)$(MAKE) --no-print-directory -s all
+	$(Q)$(MAKE) --no-print-directory -s -j$$(nproc) all
 	$(Q)$(BUILD)/forerun run --config deploy/examples/standalone --state-dir $(BUILD)/state
 
 demo: deps-test
@@ -140,7 +140,8 @@ demo: deps-test
 	$(Q)BUILD=$(BUILD) scripts/demo.sh
 
 test: deps-test
-	$(Q)$(MAKE) --no-print-directory all tools unit fuzz-short pytest
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) all tools $(UNIT_BINS) $(FUZZ_BINS)
+	$(Q)$(MAKE) --no-print-directory unit fuzz-short pytest
 
 pytest: all tools
 	$(Q)BUILD=$(BUILD) $(PYTEST) tests
