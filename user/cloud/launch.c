@@ -50,12 +50,14 @@ static void add_override(const struct launch_override *override, size_t config, 
 	}
 }
 
-static bool named_before(const struct launch_order *order, size_t index)
+static bool named_before(const struct launch_order *order, const struct launch_override *at)
 {
-	for (size_t i = 0; i < index; i++)
-		if (strcmp(order->overrides.at[i].launch_template,
-			   order->overrides.at[index].launch_template) == 0)
+	vec_for_each (override, &order->overrides) {
+		if (override == at)
+			return false;
+		if (strcmp(override->launch_template, at->launch_template) == 0)
 			return true;
+	}
 	return false;
 }
 
@@ -64,11 +66,11 @@ static void add_configs(const struct launch_order *order, struct text *out)
 {
 	size_t configs = 0;
 
-	for (size_t i = 0; i < order->overrides.count; i++) {
-		const char *name = order->overrides.at[i].launch_template;
+	vec_for_each (first, &order->overrides) {
+		const char *name = first->launch_template;
 		size_t overrides = 0;
 
-		if (named_before(order, i))
+		if (named_before(order, first))
 			continue;
 		configs++;
 		form_add(out, name,
