@@ -38,8 +38,6 @@ struct forerun_slot {
 	struct forerun_key key;
 	__u32 generation; /* 0: free */
 	__u32 edge_depth; /* userspace: threshold in connections waiting */
-	__u32 next_edge; /* kernel: the depth that makes the next edge; 0: armed */
-	__u32 pad;
 	__u64 last_edge_ns;
 };
 
@@ -57,8 +55,10 @@ struct forerun_counters {
 	__u64 response_ns;
 	__s64 open; /* only the sum over the stripes means something */
 	__s64 in_flight;
+	__s64 not_accepted; /* lost with their listener's queue, less what waited when it was found
+			     */
 	__u64 peak; /* since userspace last took it */
-	__u64 pad[2]; /* whole cache lines: stripes stand side by side */
+	__u64 pad; /* whole cache lines: stripes stand side by side */
 	__u64 buckets[FORERUN_BUCKETS];
 };
 
@@ -73,6 +73,9 @@ struct forerun_row {
 	__u32 syn_queue_young;
 	__u32 drops;
 	__u32 number; /* of this socket, in the order in which they were found */
+	__u32 pid; /* who called listen(2), 0: not seen */
+	__u32 pad;
+	char comm[16];
 };
 
 /* One socket that the file search touched: who holds it. */
@@ -103,9 +106,9 @@ struct forerun_health {
 };
 
 _Static_assert(sizeof(struct forerun_key) == 24, "no padding");
-_Static_assert(sizeof(struct forerun_slot) == 48, "no padding");
+_Static_assert(sizeof(struct forerun_slot) == 40, "no padding");
 _Static_assert(sizeof(struct forerun_counters) == (14 + FORERUN_BUCKETS) * 8, "no padding");
-_Static_assert(sizeof(struct forerun_row) == 40, "no padding");
+_Static_assert(sizeof(struct forerun_row) == 64, "no padding");
 _Static_assert(sizeof(struct forerun_holder) == 28, "no padding");
 _Static_assert(sizeof(struct forerun_edge) == 32, "no padding");
 

@@ -3,18 +3,22 @@
 
 void probe_bucket_bounds(size_t i, uint64_t *low_ns, uint64_t *high_ns)
 {
-	size_t octave = (i ? i - 1 : 0) / FORERUN_BUCKETS_PER_OCTAVE % FORERUN_OCTAVES;
-	size_t eighth = (i ? i - 1 : 0) % FORERUN_BUCKETS_PER_OCTAVE;
-	uint64_t width_ns = (NS_PER_US << octave) / FORERUN_BUCKETS_PER_OCTAVE;
+	size_t octave, eighth;
+	uint64_t width_ns;
 
 	if (i == 0) {
 		*low_ns = 0;
 		*high_ns = NS_PER_US;
-	} else if (i >= PROBE_BUCKETS - 1) {
+		return;
+	}
+	if (i >= PROBE_BUCKETS - 1) {
 		*low_ns = NS_PER_US << FORERUN_OCTAVES;
 		*high_ns = UINT64_MAX;
-	} else {
-		*low_ns = (NS_PER_US << octave) + eighth * width_ns;
-		*high_ns = *low_ns + width_ns;
+		return;
 	}
+	octave = (i - 1) / FORERUN_BUCKETS_PER_OCTAVE;
+	eighth = (i - 1) % FORERUN_BUCKETS_PER_OCTAVE;
+	width_ns = (NS_PER_US << octave) / FORERUN_BUCKETS_PER_OCTAVE;
+	*low_ns = (NS_PER_US << octave) + eighth * width_ns;
+	*high_ns = *low_ns + width_ns;
 }

@@ -33,6 +33,14 @@ static int try_program(const char *wanted)
 	return r;
 }
 
+const char *hooks_first_failing(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(trials); i++)
+		if (try_program(trials[i].program) < 0)
+			return trials[i].program;
+	return NULL;
+}
+
 size_t probe_hooks(struct probe_hook *hooks, size_t count)
 {
 	probe_quiet_libbpf();

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
@@ -103,7 +102,7 @@ int probe_find_cgroup2(char **path)
 	return -ENOENT;
 }
 
-/* ---- sizes and pins ---- */
+/* ---- sizes ---- */
 
 static uint32_t stripes_for(unsigned cpus)
 {
@@ -126,52 +125,9 @@ static int set_sizes(struct probe *probe)
 		r = bpf_map__set_max_entries(skel->maps.slots, max);
 	if (!r)
 		r = bpf_map__set_max_entries(skel->maps.counters, max * probe->stripes);
-	skel->rodata->slots_max = max;
 	skel->rodata->stripe_mask = probe->stripes - 1;
 	skel->rodata->connections_max = probe->config.connections_max;
-	skel->rodata->default_edge_depth = probe->config.edge_depth;
 	return r;
-}
-
-/* Pins of another layout, size or build cannot be adopted: their names differ, because all of that
- * is in the name. */
-static char *pins_for(const struct probe *probe)
-{
-	size_t size;
-	const void *bytes = forerun__elf_bytes(&size);
-	uint64_t settings[] = {hash_bytes(bytes, size), probe->config.listeners_max, probe->stripes,
-			       probe->config.connections_max, probe->config.edge_depth};
-
-	return str_printf("%s/forerun-%016llx", probe->config.pin_path,
-			  (unsigned long long)hash_bytes(settings, sizeof(settings)));
-}
-
-static int set_pins(struct probe *probe)
-{
-	struct bpf_map *map;
-
-	if (!probe->config.pin_path)
-		return 0;
-	probe->pins = pins_for(probe);
-	if (!probe->pins)
-		return -ENOMEM;
-	if (mkdir(probe->config.pin_path, 0700) < 0 && errno != EEXIST)
-		return -errno;
-	if (mkdir(probe->pins, 0700) < 0 && errno != EEXIST)
-		return -errno;
-	bpf_object__for_each_map(map, probe->skel->obj)
-	{
-		_cleanup_free_ char *path = NULL;
-
-		if (map == probe->skel->maps.rodata)
-			continue; /* frozen, and the same for the same name */
-		/* bpffs refuses names with a dot, as "forerun.bss" is one. */
-		path = str_printf("%s/map-%s", probe->pins,
-				  map == probe->skel->maps.bss ? "bss" : bpf_map__name(map));
-		if (!path || bpf_map__set_pin_path(map, path))
-			return -ENOMEM;
-	}
-	return 0;
 }
 
 /* ---- attaching ---- */
@@ -182,17 +138,11 @@ struct hook {
 	bool cgroup;
 };
 
-static char *pin_of(const struct probe *probe, const struct bpf_program *program)
-{
-	return probe->pins ? str_printf("%s/link-%s", probe->pins, bpf_program__name(program))
-			   : NULL;
-}
-
 /* A link that an earlier process left pinned goes on counting into the maps that were adopted with
  * it. */
 static int attach_hook(struct probe *probe, const struct hook *hook, int cgroup)
 {
-	_cleanup_free_ char *pin = pin_of(probe, hook->program);
+	_cleanup_free_ char *pin = pins_link(probe, hook->program);
 	int r;
 
 	if (pin && access(pin, F_OK) == 0) {
@@ -203,8 +153,11 @@ static int attach_hook(struct probe *probe, const struct hook *hook, int cgroup)
 				   : bpf_program__attach(hook->program);
 	if (!*hook->link) {
 		r = -errno;
-		log_error("cannot attach %s: %s; %s", bpf_program__name(hook->program),
-			  strerror(-r), probe_failure_hint(r));
+		log_error("cannot attach %s%s: %s; %s", bpf_program__name(hook->program),
+			  hook->cgroup ? " to the root cgroup" : "", strerror(-r),
+			  hook->cgroup && r == -EPERM && !missing_capability()
+				  ? "another program holds it exclusively (bpftool cgroup tree)"
+				  : probe_failure_hint(r));
 		return r;
 	}
 	return pin ? bpf_link__pin(*hook->link, pin) : 0;
@@ -284,6 +237,20 @@ static void raise_memlock(void)
 	setrlimit(RLIMIT_MEMLOCK, &limit);
 }
 
+static int load_programs(struct probe *probe)
+{
+	const char *failing;
+	int r = forerun__load(probe->skel);
+
+	if (!r)
+		return 0;
+	failing = hooks_first_failing();
+	log_error("the kernel does not load %s%s: %s; %s",
+		  failing ? "the program " : "forerun's maps", failing ?: "", strerror(-r),
+		  probe_failure_hint(r));
+	return r;
+}
+
 int probe_load(struct probe *probe)
 {
 	_cleanup_close_ int cgroup = open_cgroup(probe);
@@ -298,22 +265,21 @@ int probe_load(struct probe *probe)
 	if (!probe->skel)
 		return -errno;
 	r = set_sizes(probe);
+	if (r < 0) {
+		log_error("cannot size the kernel's tables for %u listeners: %s",
+			  probe->config.listeners_max, strerror(-r));
+		return r;
+	}
+	r = pins_set(probe);
 	if (!r)
-		r = set_pins(probe);
-	if (r < 0) {
-		log_error("cannot prepare the kernel programs%s%s: %s",
-			  probe->config.pin_path ? " with pins in " : "",
-			  probe->config.pin_path ?: "", strerror(-r));
-		return r;
-	}
-	r = forerun__load(probe->skel);
-	if (r < 0) {
-		log_error("the kernel does not load the programs: %s; %s", strerror(-r),
-			  probe_failure_hint(r));
-		return r;
-	}
-	r = slots_map(probe);
-	return r < 0 ? r : attach_all(probe, cgroup);
+		r = load_programs(probe);
+	if (!r)
+		r = slots_map(probe);
+	if (!r)
+		r = attach_all(probe, cgroup);
+	if (!r)
+		pins_remove_others(probe);
+	return r;
 }
 
 void probe_unload(struct probe *probe)

@@ -31,8 +31,11 @@ struct tracked {
 	uint32_t generation;
 	uint64_t empty_since_ns; /* no socket and no connection since then; 0: not empty */
 	uint64_t drops;
+	int64_t not_accepted; /* as of the last sample */
+	uint64_t accepted; /* never less than was reported */
 	uint32_t pid;
 	char comm[PROBE_COMM_SIZE];
+	uint32_t newest, searched; /* socket numbers: the newest, and that when pid was searched */
 	VEC(struct socket_drops) sockets;
 	uint64_t buckets[PROBE_BUCKETS];
 	uint64_t buckets_at_responses; /* the count of responses that buckets stands for */
@@ -52,10 +55,10 @@ struct probe {
 	VEC(uint32_t) index_of_slot; /* slot -> 1 + index in listeners */
 	struct sample sample;
 	uint64_t iterator_errors;
-	uint64_t next_search_ns;
-	bool searched_twice;
-	uint64_t next_holder_search_ns;
-	size_t orphans; /* listeners whose process the last search did not find */
+	uint64_t listeners_refused; /* as of the last look */
+	bool somebody_waits; /* a listener was refused, and may be still */
+	uint64_t searched_ns, next_search_ns;
+	bool marks_are_stale; /* a socket's slot has gone: a search gives it another */
 	struct ring_buffer *ring;
 	struct loop *loop;
 	void (*on_edge)(void *arg, const struct edge *edge);
@@ -81,6 +84,17 @@ void probe_quiet_libbpf(void);
 /* Adds one hint to a failed load: what is missing, by name. */
 const char *probe_failure_hint(int error);
 
+/* pins.c */
+/* Sets where maps are pinned, when they are; makes the directory. */
+int pins_set(struct probe *probe);
+char *pins_link(const struct probe *probe, const struct bpf_program *program);
+/* Removes what other versions and settings of forerun left below pin_path. */
+void pins_remove_others(const struct probe *probe);
+
+/* hooks.c */
+/* The first program that does not load by itself, NULL: each does. */
+const char *hooks_first_failing(void);
+
 /* slots.c */
 int slots_map(struct probe *probe);
 void slots_unmap(struct probe *probe);
@@ -89,10 +103,8 @@ struct tracked *slots_track(struct probe *probe, uint32_t slot);
 void slots_release(struct probe *probe, uint32_t slot);
 
 /* search.c */
-/* Marks listeners, then (where connections is set) the connections that were accepted from them. */
-int probe_search(struct probe *probe, bool connections);
-/* Looks for the processes of listeners that came since the last search, if there are any. */
-void probe_search_holders(struct probe *probe, uint64_t now_ns);
+/* Marks listeners, then the connections that were accepted from them. */
+int probe_search(struct probe *probe);
 /* Calls fn with each record of size bytes that the iterator writes. */
 int probe_iterate(struct probe *probe, struct bpf_link *link, size_t size,
 		  void (*fn)(struct probe *probe, const void *record));

@@ -40,8 +40,11 @@ int probe_new(const struct probe_config *config, struct probe **out)
 	for (uint32_t slot = 0; slot < config->listeners_max; slot++)
 		*vec_push(&probe->index_of_slot) = 0;
 	r = probe->tracked ? probe_load(probe) : -ENOMEM;
+	/* Maps that were adopted have the threshold of the agent before. */
+	if (!r)
+		r = probe_set_edge_depth(probe, UINT32_MAX, config->edge_depth);
 	if (!r) {
-		r = probe_search(probe, true);
+		r = probe_search(probe);
 		if (r < 0)
 			log_error("cannot search for what listens already: %s; %s", strerror(-r),
 				  probe_failure_hint(r));
@@ -131,6 +134,8 @@ int probe_set_edge_depth(struct probe *probe, uint32_t slot, uint32_t depth)
 {
 	if (depth < 1 || (slot != UINT32_MAX && slot >= probe->config.listeners_max))
 		return -EINVAL;
+	if (slot == UINT32_MAX) /* also of those that come later */
+		probe->skel->data->default_edge_depth = depth;
 	for (uint32_t i = 0; i < probe->config.listeners_max; i++)
 		if (slot == UINT32_MAX || slot == i)
 			__atomic_store_n(&probe->slots[i].edge_depth, depth, __ATOMIC_RELAXED);

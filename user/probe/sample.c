@@ -7,24 +7,29 @@
  * its counters again. */
 #define RELEASE_AFTER_NS (10 * NS_PER_S)
 /* Connections that stood in a queue when the programs came have no file yet: one early look finds
- * most of them. */
-#define SECOND_SEARCH_NS (2 * NS_PER_S)
+ * most of them. Not sooner than that for any other reason either. */
+#define EARLY_SEARCH_NS (2 * NS_PER_S)
 
 static void on_row(struct probe *probe, const void *record)
 {
 	const struct forerun_row *row = record;
 
-	if (row->slot < probe->config.listeners_max &&
-	    probe->slots[row->slot].generation == row->generation)
+	if (row->slot >= probe->config.listeners_max || !row->generation)
+		return;
+	if (probe->slots[row->slot].generation == row->generation)
 		*vec_push(&probe->rows) = *row;
+	else
+		probe->marks_are_stale = true;
 }
 
 /* ---- one slot ---- */
 
-static void add_counters(const struct probe *probe, uint32_t slot, struct listener_sample *out)
+static void add_counters(const struct probe *probe, uint32_t slot, struct tracked *tracked,
+			 struct listener_sample *out)
 {
 	int64_t open = 0, in_flight = 0;
 
+	tracked->not_accepted = 0;
 	for (uint32_t stripe = 0; stripe < probe->stripes; stripe++) {
 		struct forerun_counters *from = counters_at(probe, slot, stripe);
 		uint64_t peak =
@@ -41,6 +46,7 @@ static void add_counters(const struct probe *probe, uint32_t slot, struct listen
 		out->response_ns += from->response_ns;
 		open += from->open;
 		in_flight += from->in_flight;
+		tracked->not_accepted += from->not_accepted;
 		out->queue_peak = MAX(out->queue_peak, (uint32_t)peak);
 	}
 	/* The stripes are read one after the other: a connection that ends meanwhile may show in
@@ -84,7 +90,7 @@ static bool describe_slot(struct probe *probe, uint32_t slot, struct listener_sa
 	};
 	memcpy(out->address, entry->key.address, sizeof(out->address));
 	memcpy(out->comm, tracked->comm, sizeof(out->comm));
-	add_counters(probe, slot, out);
+	add_counters(probe, slot, tracked, out);
 	read_buckets(probe, slot, tracked, out->responses);
 	for (struct socket_drops *it = tracked->sockets.at;
 	     it && it < tracked->sockets.at + tracked->sockets.count; it++)
@@ -116,9 +122,21 @@ static bool is_fuller(const struct forerun_row *row, const struct listener_sampl
 	       (uint64_t)than->queue_worst_depth * (row->limit + 1ULL);
 }
 
-static void add_row(struct probe *probe, const struct forerun_row *row, uint32_t *newest)
+/* A socket that is younger than the last search is known by who called listen(2). */
+static void take_opener(const struct tracked *tracked, const struct forerun_row *row,
+			struct listener_sample *out)
+{
+	if (!row->pid || (tracked->pid && row->number <= tracked->searched))
+		return;
+	out->pid = row->pid;
+	memcpy(out->comm, row->comm, sizeof(out->comm));
+	out->comm[sizeof(out->comm) - 1] = '\0';
+}
+
+static void add_row(struct probe *probe, const struct forerun_row *row)
 {
 	uint32_t index = probe->index_of_slot.at[row->slot];
+	struct tracked *tracked = probe->tracked[row->slot];
 	struct listener_sample *out;
 
 	if (!index)
@@ -128,9 +146,10 @@ static void add_row(struct probe *probe, const struct forerun_row *row, uint32_t
 		out->queue_worst_depth = row->depth;
 		out->queue_worst_limit = row->limit;
 	}
-	if (!out->sockets || row->number > newest[row->slot]) {
-		newest[row->slot] = row->number;
+	if (!out->sockets || row->number > tracked->newest) {
+		tracked->newest = row->number;
 		out->cgroup_id = row->cgroup_id;
+		take_opener(tracked, row, out);
 	}
 	out->sockets++;
 	out->queue_depth += row->depth;
@@ -138,8 +157,8 @@ static void add_row(struct probe *probe, const struct forerun_row *row, uint32_t
 	out->syn_queue += row->syn_queue;
 	out->syn_queue_young += row->syn_queue_young;
 	out->queue_peak = MAX(out->queue_peak, row->depth);
-	add_drops(probe->tracked[row->slot], row);
-	out->drops = probe->tracked[row->slot]->drops;
+	add_drops(tracked, row);
+	out->drops = tracked->drops;
 }
 
 /* ---- what is over ---- */
@@ -151,7 +170,7 @@ static void forget_closed_sockets(struct tracked *tracked)
 			vec_remove(&tracked->sockets, i);
 }
 
-/* True when the slot was given back. */
+/* True when the slot was given back: at once where another needs it. */
 static bool release_if_over(struct probe *probe, const struct listener_sample *listener,
 			    uint64_t now_ns)
 {
@@ -164,13 +183,14 @@ static bool release_if_over(struct probe *probe, const struct listener_sample *l
 	}
 	if (!tracked->empty_since_ns)
 		tracked->empty_since_ns = now_ns;
-	if (now_ns - tracked->empty_since_ns < RELEASE_AFTER_NS)
+	if (now_ns - tracked->empty_since_ns < RELEASE_AFTER_NS && !probe->somebody_waits)
 		return false;
 	slots_release(probe, listener->slot);
+	probe->marks_are_stale |= probe->somebody_waits; /* a search gives it to who needs it */
 	return true;
 }
 
-static void fill_health(struct probe *probe, uint64_t now_ns)
+static void fill_health(struct probe *probe, uint64_t started_ns)
 {
 	const struct forerun_health *kernel = &probe->skel->bss->health;
 
@@ -183,21 +203,32 @@ static void fill_health(struct probe *probe, uint64_t now_ns)
 		.listeners_max = probe->config.listeners_max,
 		.kernel_ns = kernel->sampled_ns,
 		.kernel_runs = kernel->sampled_runs,
-		.poll_ns = time_mono_ns() - now_ns,
+		.poll_ns = time_mono_ns() - started_ns,
 	};
+}
+
+static bool more_were_refused(struct probe *probe)
+{
+	uint64_t before = probe->listeners_refused;
+
+	probe->listeners_refused = probe->skel->bss->health.listeners_refused;
+	return probe->listeners_refused != before;
 }
 
 static void search_when_due(struct probe *probe, uint64_t now_ns)
 {
 	int r;
 
-	if (now_ns < probe->next_search_ns)
+	if (!probe->next_search_ns)
+		probe->next_search_ns = now_ns + EARLY_SEARCH_NS;
+	if (now_ns < probe->next_search_ns &&
+	    !(probe->marks_are_stale && now_ns - probe->searched_ns >= EARLY_SEARCH_NS))
 		return;
-	probe->next_search_ns =
-		now_ns +
-		(probe->searched_twice ? probe->config.rescan_ms * NS_PER_MS : SECOND_SEARCH_NS);
-	probe->searched_twice = true;
-	r = probe_search(probe, true);
+	probe->searched_ns = now_ns;
+	probe->next_search_ns = now_ns + probe->config.rescan_ms * NS_PER_MS;
+	more_were_refused(probe);
+	r = probe_search(probe);
+	probe->somebody_waits = more_were_refused(probe);
 	if (r < 0) {
 		probe->iterator_errors++;
 		log_warning("searching for listeners failed: %s; tried again in %u s", strerror(-r),
@@ -205,10 +236,23 @@ static void search_when_due(struct probe *probe, uint64_t now_ns)
 	}
 }
 
-static void collect(struct probe *probe, uint64_t now_ns, uint32_t *newest)
+/*
+ * Established, no more waiting, and not lost with its listener: accept(2) has taken it. The queue
+ * is read a moment before the counters, so that one sample may be too high by what came between:
+ * the next ones wait for it.
+ */
+static uint64_t accepted(struct tracked *tracked, const struct listener_sample *listener)
 {
-	size_t kept = 0;
+	int64_t taken =
+		(int64_t)listener->established - listener->queue_depth - tracked->not_accepted;
 
+	if (taken > 0 && (uint64_t)taken > tracked->accepted)
+		tracked->accepted = (uint64_t)taken;
+	return tracked->accepted;
+}
+
+static void collect_slots(struct probe *probe)
+{
 	vec_clear(&probe->listeners);
 	for (uint32_t slot = 0; slot < probe->config.listeners_max; slot++) {
 		probe->index_of_slot.at[slot] = 0;
@@ -219,16 +263,17 @@ static void collect(struct probe *probe, uint64_t now_ns, uint32_t *newest)
 		else
 			probe->index_of_slot.at[slot] = (uint32_t)probe->listeners.count;
 	}
-	vec_for_each (row, &probe->rows)
-		add_row(probe, row, newest);
+}
+
+static void drop_released(struct probe *probe, uint64_t now_ns)
+{
+	size_t kept = 0;
+
+	probe->somebody_waits |= more_were_refused(probe);
 	vec_for_each (listener, &probe->listeners) {
 		if (release_if_over(probe, listener, now_ns))
 			continue;
-		/* Established and no more waiting: accept(2) has taken it, or the listener went
-		 * with it. */
-		listener->accepted = listener->established > listener->queue_depth
-					     ? listener->established - listener->queue_depth
-					     : 0;
+		listener->accepted = accepted(probe->tracked[listener->slot], listener);
 		probe->listeners.at[kept++] = *listener;
 	}
 	probe->listeners.count = kept;
@@ -237,7 +282,6 @@ static void collect(struct probe *probe, uint64_t now_ns, uint32_t *newest)
 int probe_sample(struct probe *probe, uint64_t now_ns, const struct sample **out)
 {
 	uint64_t started = time_mono_ns();
-	_cleanup_free_ uint32_t *newest = NULL;
 	int r;
 
 	search_when_due(probe, now_ns);
@@ -248,11 +292,10 @@ int probe_sample(struct probe *probe, uint64_t now_ns, const struct sample **out
 		probe->iterator_errors++;
 		return r;
 	}
-	newest = calloc(probe->config.listeners_max, sizeof(*newest));
-	if (!newest)
-		return -ENOMEM;
-	collect(probe, now_ns, newest);
-	probe_search_holders(probe, now_ns);
+	collect_slots(probe);
+	vec_for_each (row, &probe->rows)
+		add_row(probe, row);
+	drop_released(probe, now_ns);
 	probe->sample.time_ns = now_ns;
 	probe->sample.listeners = probe->listeners.at;
 	probe->sample.count = probe->listeners.count;

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the programs keep: settings, storage on sockets, slots, counters. */
+#ifndef FORERUN_BPF_STATE_H
+#define FORERUN_BPF_STATE_H
+
+#include "kernel_types.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_endian.h>
+#include "bpf/forerun.h"
+
+#define AF_INET 2
+#define AF_INET6 10
+#define ETH_P_IP 0x0800
+#define ETH_P_IPV6 0x86dd
+#define IPPROTO_TCP 6
+#define TCP_ESTABLISHED 1
+#define TCP_CLOSE 7
+#define TCP_CLOSE_WAIT 8
+#define TCP_LISTEN 10
+#define PASS 1
+
+#define ADD(counter, value) __sync_fetch_and_add(&(counter), value)
+
+/* Set before the load. */
+const volatile u32 stripe_mask = 0;
+const volatile u64 connections_max = 262144;
+
+/* Set at any time. */
+u32 default_edge_depth = 4;
+bool adopt_connections = false;
+
+struct forerun_health health = {};
+u32 sockets_numbered = 0;
+
+/* On a listening socket. */
+struct listener {
+	struct forerun_slot_ref ref;
+	u32 number;
+	u32 pid; /* who called listen(2), 0: not seen */
+	char comm[16];
+};
+
+enum role { ROLE_LISTENER, ROLE_CONNECTION, ROLE_IGNORED };
+enum turn { TURN_UNKNOWN, TURN_CLIENT, TURN_SERVER };
+
+/*
+ * On a connection. A listener carries one as well, which the kernel copies to each child that it
+ * accepts: so a child knows its listener without any lookup.
+ */
+struct connection {
+	struct forerun_slot_ref ref;
+	u64 established_ns; /* 0: older than the programs */
+	u64 request_ns;
+	u32 received; /* the highest sequence number of payload seen from the client, plus one */
+	u8 role;
+	u8 turn;
+	u8 accepted;
+	u8 received_known;
+	u32 runs; /* starts anywhere, so that short connections are timed as often as long ones */
+	u32 next_edge; /* of a listener: the depth that makes the next edge; 0: armed */
+	u8 protocol; /* room for what is parsed later: HTTP/2 frames, TLS records */
+	u8 parser[31];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct listener);
+} listeners SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct connection);
+} connections SEC(".maps");
+
+/* Looked up when a socket starts to listen, never for a packet. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct forerun_key);
+	__type(value, struct forerun_slot_ref);
+} addresses SEC(".maps");
+
+/* The lowest again first: userspace maps only the counters that were used. */
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, 1);
+	__type(value, struct forerun_slot_ref);
+} free_slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct forerun_slot);
+} slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct forerun_counters);
+} counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 16);
+} edges SEC(".maps");
+
+static __always_inline struct forerun_slot *slot_of(const struct forerun_slot_ref *ref)
+{
+	struct forerun_slot *slot = bpf_map_lookup_elem(&slots, &ref->slot);
+
+	return slot && ref->generation && slot->generation == ref->generation ? slot : NULL;
+}
+
+static __always_inline struct forerun_counters *counters_of(const struct forerun_slot_ref *ref)
+{
+	u32 index = ref->slot * (stripe_mask + 1) + (bpf_get_smp_processor_id() & stripe_mask);
+
+	return slot_of(ref) ? bpf_map_lookup_elem(&counters, &index) : NULL;
+}
+
+/* ---- what the programs cost: one run of 64 is timed and stands for all ---- */
+
+#define COST_SAMPLE_MASK 63
+
+static __always_inline void cost_ends(u64 started)
+{
+	if (!started)
+		return;
+	ADD(health.sampled_runs, COST_SAMPLE_MASK + 1);
+	ADD(health.sampled_ns, (bpf_ktime_get_ns() - started) * (COST_SAMPLE_MASK + 1));
+}
+
+#endif
