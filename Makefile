@@ -157,7 +157,8 @@ fuzz-run:
 		name=$$(basename $$t); mkdir -p $(BUILD)/corpus/$$name tests/fuzz/$$name; \
 		echo "== $$t, $(FUZZ_SECONDS) s"; \
 		$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=65536 -verbosity=0 -print_final_stats=0 \
-			-artifact_prefix=$(BUILD)/ $(BUILD)/corpus/$$name tests/fuzz/$$name; \
+			-artifact_prefix=$(BUILD)/ $(BUILD)/corpus/$$name tests/fuzz/$$name >$(BUILD)/$$name.log 2>&1 || \
+			{ tail -n 60 $(BUILD)/$$name.log; exit 1; }; \
 	done; rmdir --ignore-fail-on-non-empty tests/fuzz/*/
 
 bench: deps-test
