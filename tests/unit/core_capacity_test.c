@@ -103,13 +103,42 @@ static void a_terminated_instance_is_replaced_by_policy(void **state)
 	world_run(&world, NS_PER_S);
 	while (world_answer(&world))
 		;
-	world_run(&world, 5 * NS_PER_S);
+	world_run(&world, 31 * NS_PER_S);
 	world_describe(&world);
+	world_run(&world, 21 * NS_PER_S);
 	world.instances.at[0].view.state = INSTANCE_TERMINATED;
 	world_describe(&world);
 	world_run(&world, NS_PER_S);
 	assert_int_equal(world.launch_calls, 2);
 	assert_int_equal(world.called.at[0].count, 1);
+	world_free(&world);
+}
+
+/* An image that does not start is not bought every few seconds. */
+static void what_dies_before_it_serves_is_replaced_more_and_more_slowly(void **state)
+{
+	struct world world;
+	size_t at_first;
+
+	(void)state;
+	world_new(&world);
+	world_queue(&world, 35);
+	for (int i = 0; i < 600; i++) {
+		world_run(&world, NS_PER_S);
+		while (world_answer(&world))
+			;
+		vec_for_each (instance, &world.instances)
+			instance->view.state = INSTANCE_TERMINATED;
+		world_describe(&world);
+		if (i == 60)
+			at_first = world.launch_calls;
+	}
+	/* 5, 10, 20, 40, 80, 160, 300 s */
+	assert_in_range(at_first, 3, 5);
+	assert_in_range(world.launch_calls, 6, 8);
+	world_queue(&world, 35);
+	world_run(&world, NS_PER_S);
+	assert_non_null(strstr(world_policy(&world)->held, "before it served"));
 	world_free(&world);
 }
 
@@ -419,6 +448,7 @@ int main(void)
 		cmocka_unit_test(a_standing_queue_launches_once),
 		cmocka_unit_test(what_is_not_visible_yet_counts),
 		cmocka_unit_test(a_terminated_instance_is_replaced_by_policy),
+		cmocka_unit_test(what_dies_before_it_serves_is_replaced_more_and_more_slowly),
 		cmocka_unit_test(what_never_turns_up_is_given_up_after_minutes),
 		cmocka_unit_test(lead_times_are_learned),
 		cmocka_unit_test(an_instance_of_the_pool_is_no_base_replica),

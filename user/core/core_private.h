@@ -259,7 +259,7 @@ double forecast_standing(struct forecast_history *history, uint64_t now_ns, doub
 /* ---- evaluate.c ---- */
 void evaluate_all(struct core *core, struct moment now, uint64_t edge_ns);
 void policy_backoff(struct core *core, const char *name, const char *why, struct moment now);
-void policy_launched(struct core *core, const char *name);
+void policy_served(struct core *core, const char *name);
 struct policy_state *policy_find(struct core *core, const char *name);
 
 /* ---- offerings.c ---- */

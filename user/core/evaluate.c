@@ -29,7 +29,7 @@ struct policy_state *policy_find(struct core *core, const char *name)
 	return NULL;
 }
 
-/* A pool that fails is not hammered: 5 s, doubled up to 5 min, until a launch works. */
+/* A pool that fails is not hammered: 5 s, doubled up to 5 min, until an instance serves. */
 void policy_backoff(struct core *core, const char *name, const char *why, struct moment now)
 {
 	struct policy_state *policy = policy_find(core, name);
@@ -43,7 +43,7 @@ void policy_backoff(struct core *core, const char *name, const char *why, struct
 	set_text(policy->backoff_why, why);
 }
 
-void policy_launched(struct core *core, const char *name)
+void policy_served(struct core *core, const char *name)
 {
 	struct policy_state *policy = policy_find(core, name);
 

@@ -144,6 +144,7 @@ static void instance_serves(struct core *core, struct instance *instance, struct
 	struct pool_state *pool = pool_find(core, instance->pool);
 
 	instance->serving = true;
+	policy_served(core, instance->policy);
 	journal_instance(core, instance, "serving", now);
 	if (pool && instance->sent_ns) {
 		double seconds = (double)(now.mono_ns - instance->sent_ns) / NS_PER_S;
@@ -178,6 +179,21 @@ uint64_t instances_tick(struct core *core, struct moment now)
 	return next_ns;
 }
 
+/* What ends before it serves, and not by forerun (an image that does not start, a volume key that
+ * may not be used), would be launched again and again: a pause first, longer each time until one
+ * serves. Those that end together are one occasion. */
+static void ended_early(struct core *core, const struct instance *instance, struct moment now)
+{
+	const struct policy_state *policy = policy_find(core, instance->policy);
+	char why[CLOUD_TEXT_SIZE];
+
+	if (!policy || now.mono_ns < policy->backoff_ns)
+		return;
+	snprintf(why, sizeof(why), "%s (%s, %s) was terminated before it served", instance->id,
+		 instance->instance_type, instance->zone);
+	policy_backoff(core, instance->policy, why, now);
+}
+
 static void state_changed(struct core *core, struct instance *instance, enum instance_state state,
 			  struct moment now)
 {
@@ -191,6 +207,8 @@ static void state_changed(struct core *core, struct instance *instance, enum ins
 		break;
 	case INSTANCE_SHUTTING_DOWN:
 	case INSTANCE_TERMINATED:
+		if (!instance->terminating && !instance->serving)
+			ended_early(core, instance, now);
 		instance_gone(core, instance, now,
 			      instance->terminating ? "terminated"
 						    : "terminated, not by forerun (spot "

@@ -202,8 +202,6 @@ static void order_done(struct core *core, struct open_order *open, struct record
 		take_instance(core, open, instance, result->sent_ns, now);
 	core->totals.instances_launched += launched;
 	launches_forget(core, open->order.token, missing);
-	if (launched)
-		policy_launched(core, open->order.policy);
 	if (record) {
 		record->decision.launched += launched;
 		remember_failures(core, record, open, result, now);
