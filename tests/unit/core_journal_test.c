@@ -359,6 +359,40 @@ static void an_old_order_is_not_asked_for_again(void **state)
 	world_free(&world);
 }
 
+/* The same without a restart: AWS was out of reach for a day. */
+static void an_order_that_grows_old_is_not_asked_for_again(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_new(&world);
+	world_queue(&world, 35);
+	world_run(&world, 100 * NS_PER_MS);
+	world.fault.lose_after = true;
+	world_answer(&world);
+	world.fault = (struct fault){.lose_before = true, .at_most = UINT32_MAX};
+	for (int i = 0; i < 25 * 60; i++) {
+		world_run(&world, NS_PER_S);
+		world_advance(&world, 59 * NS_PER_S);
+		while (world_answer(&world))
+			;
+	}
+	/* EC2 knows the token no more, and can be reached again. */
+	vec_for_each (token, &world.tokens)
+		launch_result_free(&token->result);
+	vec_clear(&world.tokens);
+	world.fault = (struct fault){.at_most = UINT32_MAX};
+	for (int i = 0; i < 60; i++) {
+		world_run(&world, NS_PER_S);
+		while (world_answer(&world))
+			;
+		world_describe(&world);
+	}
+	assert_int_equal(world.instances.count, 3);
+	assert_int_equal(world_policy(&world)->replicas, 4);
+	world_free(&world);
+}
+
 static void ids_are_never_given_twice(void **state)
 {
 	struct world world;
@@ -423,6 +457,7 @@ int main(void)
 		cmocka_unit_test(a_failed_journal_stops_retries),
 		cmocka_unit_test(the_same_order_is_asked_for_after_a_restart),
 		cmocka_unit_test(an_old_order_is_not_asked_for_again),
+		cmocka_unit_test(an_order_that_grows_old_is_not_asked_for_again),
 		cmocka_unit_test(ids_are_never_given_twice),
 		cmocka_unit_test(a_journal_that_makes_no_sense_is_refused),
 	};

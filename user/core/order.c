@@ -239,7 +239,8 @@ void orders_start(struct core *core, struct moment now)
 				    open->order.token);
 			order_ask(core, open, now);
 		} else {
-			open->uncertain_ns = open->made_ns;
+			/* Made long ago, but perhaps asked for last just before the restart. */
+			open->uncertain_ns = now.mono_ns;
 			open->settle_by_tags = true;
 			record_step(core, record, now,
 				    "restart: CreateFleet %s has no known end, looking for its "
@@ -268,6 +269,19 @@ static uint64_t retry_records(struct core *core, struct moment now)
 	return next_ns;
 }
 
+/* EC2 may forget the token from now on, and would then launch again: no more calls, and what they
+ * had for an effect is seen once everything of them must be visible. */
+static void order_ages(struct core *core, struct open_order *open, struct moment now)
+{
+	open->ask = false;
+	open->settle_by_tags = true;
+	open->uncertain_ns = now.mono_ns;
+	record_step(core, record_find(core, open->order.decision), now,
+		    "CreateFleet %s has no known end for %llu h: not asked for again, looking for "
+		    "its instances",
+		    open->order.token, TOKEN_GOOD_FOR_NS / (3600 * NS_PER_S));
+}
+
 uint64_t orders_tick(struct core *core, struct moment now)
 {
 	uint64_t next_ns = UINT64_MAX;
@@ -275,6 +289,8 @@ uint64_t orders_tick(struct core *core, struct moment now)
 	if (core->journal_error || core->config.mode != MODE_ACT)
 		return next_ns;
 	vec_for_each (it, &core->orders) {
+		if ((*it)->ask && now.mono_ns >= (*it)->made_ns + TOKEN_GOOD_FOR_NS)
+			order_ages(core, *it, now);
 		if (!(*it)->ask)
 			continue;
 		if ((*it)->retry_ns <= now.mono_ns)
