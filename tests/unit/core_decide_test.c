@@ -368,6 +368,39 @@ static void a_termination_is_asked_for_until_it_is_known(void **state)
 	world_free(&world);
 }
 
+/* EC2 says of an instance that ended an hour ago that there is none of that id. */
+static void a_termination_is_over_when_the_instance_is_gone(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_new(&world);
+	world_queue(&world, 15);
+	world_run(&world, 100 * NS_PER_MS);
+	while (world_answer(&world))
+		;
+	world_run(&world, 40 * NS_PER_S);
+	world_describe(&world);
+	world_queue(&world, 0);
+	world_run(&world, 70 * NS_PER_S);
+	assert_int_equal(world.terminate_calls, 1);
+	vec_clear(&world.instances);
+	for (int i = 0; i < 90; i++) {
+		world_answer_terminate(&world, -EAGAIN);
+		world_run(&world, NS_PER_S);
+		world_describe(&world);
+	}
+	assert_int_equal(world.terminating.count, 0);
+	assert_true(world_decision(&world, 0)->closed);
+	world.terminate_calls = 0;
+	world_run(&world, 300 * NS_PER_S);
+	assert_int_equal(world.terminate_calls, 0);
+	world_crash(&world);
+	world_restart(&world);
+	assert_int_equal(world.terminate_calls, 0);
+	world_free(&world);
+}
+
 /* What was bought on the forecast is not given back at once because the present wants less. */
 static void what_the_forecast_bought_stays_for_the_window(void **state)
 {
@@ -458,6 +491,7 @@ int main(void)
 		cmocka_unit_test(the_youngest_go_first_and_only_after_stabilisation),
 		cmocka_unit_test(only_its_own_instances_are_terminated),
 		cmocka_unit_test(a_termination_is_asked_for_until_it_is_known),
+		cmocka_unit_test(a_termination_is_over_when_the_instance_is_gone),
 		cmocka_unit_test(what_the_forecast_bought_stays_for_the_window),
 		cmocka_unit_test(cpu_of_host_and_unit_are_read),
 	};

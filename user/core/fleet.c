@@ -236,6 +236,9 @@ static void learn_instance(struct core *core, const struct instance_view *view, 
 	instance->known_ns = now.mono_ns;
 	instance->known_wall_ns = now.wall_ns;
 	instance_describe(core, instance);
+	/* After a restart: perhaps one that is being terminated. */
+	vec_for_each (it, &core->retirements)
+		retirement_mark(core, *it, true);
 }
 
 static void see_instance(struct core *core, const struct instance_view *view, struct moment now)

@@ -165,16 +165,54 @@ void retirements_start(struct core *core, struct moment now)
 	}
 }
 
+/* EC2 shows none of them any more, or as terminated. It would answer that it does not know them,
+ * for ever. */
+static bool all_gone(const struct core *core, const struct open_retirement *open)
+{
+	if (!core->fleet_known)
+		return false;
+	vec_for_each (it, &open->order.instances) {
+		const struct instance *instance = instance_find(core, it->id);
+
+		if (instance && !instance->gone)
+			return false;
+	}
+	return true;
+}
+
+static void retirement_over(struct core *core, struct open_retirement *open, struct moment now)
+{
+	struct record *record = record_find(core, open->order.decision);
+	struct terminate_result result = {0};
+
+	set_text(result.decision, open->order.decision);
+	set_text(result.error_code, "gone already");
+	journal_terminated(core, &result, now);
+	core->totals.terminations += open->order.instances.count;
+	record_step(core, record, now, "all %zu are gone", open->order.instances.count);
+	retirement_remove(core, open);
+	if (record) {
+		record_close_if_done(core, record, now);
+		record_changed(core, record);
+	}
+}
+
 uint64_t retirements_tick(struct core *core, struct moment now)
 {
 	uint64_t next_ns = UINT64_MAX;
 
 	if (core->journal_error || core->config.mode != MODE_ACT)
 		return next_ns;
-	vec_for_each (it, &core->retirements) {
-		if ((*it)->retry_ns <= now.mono_ns)
-			retirement_ask(core, *it, now);
-		next_ns = MIN(next_ns, (*it)->retry_ns);
+	for (size_t i = core->retirements.count; i-- > 0;) {
+		struct open_retirement *open = core->retirements.at[i];
+
+		if (open->retry_ns <= now.mono_ns && all_gone(core, open)) {
+			retirement_over(core, open, now);
+			continue;
+		}
+		if (open->retry_ns <= now.mono_ns)
+			retirement_ask(core, open, now);
+		next_ns = MIN(next_ns, open->retry_ns);
 	}
 	return next_ns;
 }
