@@ -114,6 +114,43 @@ static void a_terminated_instance_is_replaced_by_policy(void **state)
 	world_free(&world);
 }
 
+/* DescribeInstances left it out for minutes: it was replaced, but is not forgotten. */
+static void an_instance_that_is_shown_again_counts_again(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_new(&world);
+	world_queue(&world, 35);
+	world_run(&world, NS_PER_S);
+	while (world_answer(&world))
+		;
+	world_run(&world, 31 * NS_PER_S);
+	world_describe(&world);
+	world_queue(&world, 1);
+	world_run(&world, NS_PER_S);
+	world.instances.at[0].visible_ns = UINT64_MAX;
+	world_describe(&world);
+	world_run(&world, 61 * NS_PER_S);
+	world_describe(&world);
+	world_run(&world, NS_PER_S);
+	assert_int_equal(world_policy(&world)->replicas, 3);
+	world_crash(&world);
+	world_restart(&world);
+	world_describe(&world);
+	world_run(&world, NS_PER_S);
+	assert_int_equal(world_policy(&world)->replicas, 3);
+	world.instances.at[0].visible_ns = 0;
+	world_describe(&world);
+	world_run(&world, NS_PER_S);
+	assert_int_equal(world_policy(&world)->replicas, 4);
+	world_crash(&world);
+	world_restart(&world);
+	world_run(&world, NS_PER_S);
+	assert_int_equal(world_policy(&world)->replicas, 4);
+	world_free(&world);
+}
+
 /* An image that does not start is not bought every few seconds. */
 static void what_dies_before_it_serves_is_replaced_more_and_more_slowly(void **state)
 {
@@ -448,6 +485,7 @@ int main(void)
 		cmocka_unit_test(a_standing_queue_launches_once),
 		cmocka_unit_test(what_is_not_visible_yet_counts),
 		cmocka_unit_test(a_terminated_instance_is_replaced_by_policy),
+		cmocka_unit_test(an_instance_that_is_shown_again_counts_again),
 		cmocka_unit_test(what_dies_before_it_serves_is_replaced_more_and_more_slowly),
 		cmocka_unit_test(what_never_turns_up_is_given_up_after_minutes),
 		cmocka_unit_test(lead_times_are_learned),

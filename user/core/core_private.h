@@ -113,6 +113,7 @@ struct instance {
 	uint64_t gone_ns; /* kept a while, so that an old picture does not bring it back */
 	uint64_t view; /* number of the last view that showed it */
 	bool seen, serving, terminating, gone;
+	bool vanished; /* gone only because it was not shown; it may come back */
 };
 
 /* A CreateFleet whose end is not known. */

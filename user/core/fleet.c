@@ -135,7 +135,7 @@ void instance_gone(struct core *core, struct instance *instance, struct moment n
 		return;
 	instance->gone = true;
 	instance->gone_ns = now.mono_ns;
-	journal_instance(core, instance, "gone", now);
+	journal_instance(core, instance, instance->vanished ? "vanished" : "gone", now);
 	step_of(core, instance, now, why);
 }
 
@@ -241,6 +241,15 @@ static void learn_instance(struct core *core, const struct instance_view *view, 
 		retirement_mark(core, *it, true);
 }
 
+/* It had only been left out of the pictures, and runs: it counts and costs as before. */
+static void instance_back(struct core *core, struct instance *instance, struct moment now)
+{
+	instance->gone = instance->vanished = false;
+	instance->seen = true;
+	journal_instance(core, instance, "back", now);
+	step_of(core, instance, now, "is shown again");
+}
+
 static void see_instance(struct core *core, const struct instance_view *view, struct moment now)
 {
 	struct instance *instance = instance_find(core, view->id);
@@ -257,6 +266,8 @@ static void see_instance(struct core *core, const struct instance_view *view, st
 	}
 	instance->view = core->views;
 	instance->missing_ns = 0;
+	if (instance->vanished && !over)
+		instance_back(core, instance, now);
 	if (instance->gone)
 		return;
 	if (view->launched_wall_ns)
@@ -272,19 +283,27 @@ static void see_instance(struct core *core, const struct instance_view *view, st
 		state_changed(core, instance, view->state, now);
 }
 
+static void instance_vanished(struct core *core, struct instance *instance, struct moment now,
+			      const char *why)
+{
+	instance->vanished = true;
+	instance_gone(core, instance, now, why);
+}
+
 /* Not shown: too new to be seen, an old picture, or gone. */
 static void miss_instance(struct core *core, struct instance *instance, uint64_t asked_ns,
 			  struct moment now)
 {
 	if (!instance->seen) {
 		if (asked_ns > instance->known_ns + VISIBLE_WITHIN_NS)
-			instance_gone(core, instance, now, "never turned up: EC2 does not show it");
+			instance_vanished(core, instance, now,
+					  "never turned up: EC2 does not show it");
 		return;
 	}
 	if (!instance->missing_ns)
 		instance->missing_ns = MAX(asked_ns, 1);
 	else if (asked_ns >= instance->missing_ns + MISSING_FOR_NS)
-		instance_gone(core, instance, now, "vanished: EC2 does not show it any more");
+		instance_vanished(core, instance, now, "vanished: EC2 does not show it any more");
 }
 
 static void instances_forget(struct core *core, uint64_t now_ns)

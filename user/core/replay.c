@@ -268,8 +268,12 @@ static int replay_instance(struct core *core, const cJSON *json)
 		instance->seen = true;
 	} else if (strcmp(state, "serving") == 0) {
 		instance->serving = true;
+	} else if (strcmp(state, "back") == 0) {
+		instance->gone = instance->vanished = false;
+		instance->seen = true;
 	} else {
 		instance->gone = true;
+		instance->vanished = strcmp(state, "vanished") == 0;
 	}
 	return 0;
 }
