@@ -336,6 +336,37 @@ static void the_same_order_is_asked_for_after_a_restart(void **state)
 	world_free(&world);
 }
 
+static void an_order_of_a_policy_that_was_removed_is_not_asked_for_again(void **state)
+{
+	_cleanup_text_ struct text renamed = {0};
+	struct world world;
+
+	(void)state;
+	world_new(&world);
+	world_queue(&world, 35);
+	world_run(&world, 100 * NS_PER_MS);
+	world.fault.lose_before = true;
+	world_answer(&world);
+	world_crash(&world);
+	documents_free(&world.documents);
+	text_add_bytes(&renamed, WORLD_YAML,
+		       (size_t)(strstr(WORLD_YAML, "name: web") - WORLD_YAML));
+	text_add(&renamed, "name: other");
+	text_add(&renamed, strstr(WORLD_YAML, "name: web") + strlen("name: web"));
+	world_documents(&world, renamed.data, WORLD_POOL);
+	world_queue(&world, 0);
+	world_restart(&world);
+	for (int i = 0; i < 400; i++) {
+		world_run(&world, NS_PER_S);
+		world_describe(&world);
+	}
+	assert_int_equal(world.called.count, 0);
+	assert_int_equal(world.instances.count, 0);
+	assert_true(world_decision(&world, 0)->closed);
+	assert_int_equal(world_policy(&world)->replicas, 1);
+	world_free(&world);
+}
+
 /* EC2 may have forgotten the token of an order from yesterday: then its tags are looked for. */
 static void an_old_order_is_not_asked_for_again(void **state)
 {
@@ -456,6 +487,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_launched_when_the_journal_fails),
 		cmocka_unit_test(a_failed_journal_stops_retries),
 		cmocka_unit_test(the_same_order_is_asked_for_after_a_restart),
+		cmocka_unit_test(an_order_of_a_policy_that_was_removed_is_not_asked_for_again),
 		cmocka_unit_test(an_old_order_is_not_asked_for_again),
 		cmocka_unit_test(an_order_that_grows_old_is_not_asked_for_again),
 		cmocka_unit_test(ids_are_never_given_twice),

@@ -146,6 +146,8 @@ static const char *keeps_from_attempt(const struct core *core, const struct reco
 		return "too old to go on with; the policy decides anew";
 	if (!pool_find((struct core *)core, record->decision.pool))
 		return "its NodePool is not configured any more";
+	if (!policy_find((struct core *)core, record->decision.policy))
+		return "its policy is not configured any more";
 	return NULL;
 }
 

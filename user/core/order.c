@@ -218,8 +218,18 @@ static void record_start(struct core *core, struct record *record, struct moment
 	record->retry_ns = now.mono_ns;
 }
 
+/* Whether to ask for it again: not when EC2 may have forgotten the token, and not for a policy or
+ * a pool that is not configured any more, for nobody would scale it down again. */
+static bool worth_asking(struct core *core, const struct open_order *open, struct moment now)
+{
+	uint64_t age_ns = now.wall_ns - MIN(now.wall_ns, open->made_wall_ns);
+
+	return core->config.mode == MODE_ACT && age_ns < TOKEN_GOOD_FOR_NS &&
+	       pool_find(core, open->order.pool) && policy_find(core, open->order.policy);
+}
+
 /* Every order without a known end may have had its effect. It is asked for again with the same
- * token and parameters, unless EC2 may have forgotten the token. */
+ * token and parameters, or settled by what its tags show. */
 void orders_start(struct core *core, struct moment now)
 {
 	vec_for_each (launch, &core->launches)
@@ -227,11 +237,10 @@ void orders_start(struct core *core, struct moment now)
 	for (size_t i = 0; i < core->orders.count; i++) {
 		struct open_order *open = core->orders.at[i];
 		struct record *record = record_find(core, open->order.decision);
-		uint64_t age_ns = now.wall_ns - MIN(now.wall_ns, open->made_wall_ns);
 
 		open->made_ns = mono_of(open->made_wall_ns, now);
 		order_worst(core, open);
-		open->ask = core->config.mode == MODE_ACT && age_ns < TOKEN_GOOD_FOR_NS;
+		open->ask = worth_asking(core, open, now);
 		if (open->ask) {
 			open->uncertain_ns = now.mono_ns;
 			record_step(core, record, now,
