@@ -52,6 +52,7 @@ static int setup(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(fixture->log); i++)
 		fixture->log[i] = i == 7 ? "the newest line" : "an older line";
 	fixture->table = (struct table){.title = "forerun",
+					.hint = "http://127.0.0.1:9910/metrics",
 					.indicators = fixture->indicators,
 					.count = LISTENERS,
 					.policies = fixture->policies,
@@ -149,6 +150,26 @@ static void a_listener_that_is_gone_is_no_row(void **state)
 	assert_non_null(strstr(out.data, "30007"));
 }
 
+static void in_80_columns_there_are_owner_queue_and_the_whole_note(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_text_ struct text out = {0};
+	const char *head;
+
+	fixture->table.width = 80;
+	fixture->table.height = 24;
+	fixture->table.policies_count = 1;
+	snprintf(fixture->policies[0].note, sizeof(fixture->policies[0].note),
+		 "no fresh signal: no listener matches");
+	export_table(&out, &fixture->table);
+	head = strstr(out.data, "LISTENER");
+	assert_non_null(head);
+	assert_non_null(strstr(head, "OWNER"));
+	assert_non_null(strstr(head, "QUEUE  PEAK  REQ/S   P99 DIAGNOSIS"));
+	assert_non_null(strstr(out.data, "\n  no fresh signal: no listener matches\n"));
+	assert_non_null(strstr(out.data, "forerun\nhttp://127.0.0.1:9910/metrics\n"));
+}
+
 static void without_policies_it_says_so(void **state)
 {
 	struct fixture *fixture = *state;
@@ -183,6 +204,7 @@ int main(void)
 		TEST(names_cannot_move_the_cursor),
 		TEST(a_listener_that_is_gone_is_no_row),
 		TEST(what_needs_somebody_comes_first_with_its_reason),
+		TEST(in_80_columns_there_are_owner_queue_and_the_whole_note),
 		TEST(without_policies_it_says_so),
 		TEST(colours_appear_only_where_they_are_asked_for),
 	};

@@ -125,7 +125,9 @@ void identity_failed(struct cloud *cloud, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(problem, sizeof(problem), format, args);
 	va_end(args);
-	if (strcmp(problem, identity->problem) != 0)
+	if (strcmp(problem, identity->problem) != 0 && cloud->config.read_only)
+		log_warning("AWS not reached, fine in observe mode: %s", problem);
+	else if (strcmp(problem, identity->problem) != 0)
 		log_error("AWS credentials: %s%s", problem,
 			  identity_ready(cloud) ? "; those in use are kept until they expire" : "");
 	set_text(identity->problem, problem);

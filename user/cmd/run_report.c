@@ -120,21 +120,44 @@ static size_t table_decisions(struct run *run, struct table_decision *out)
 	return count;
 }
 
+/* Who only observes can do without AWS: the log has said why it is not reached. */
+static void cloud_title(struct run *run, char *out, size_t size)
+{
+	struct cloud_status status;
+
+	cloud_status(run->cloud, &status);
+	if (status.ready)
+		snprintf(out, size, "  AWS %s", status.region);
+	else if (!status.problem[0])
+		snprintf(out, size, "  AWS: not ready yet");
+	else if (run->options->mode == MODE_ACT)
+		snprintf(out, size, "  AWS: %s", status.problem);
+	else
+		snprintf(out, size, "  AWS not reached");
+}
+
+/* Where to look next, and how it ends. */
+static void table_hint(struct run *run, char *out, size_t size)
+{
+	const char *end = run->options->pin ? "Ctrl-C ends it; --pin keeps counting"
+					    : "Ctrl-C ends it, nothing stays attached";
+	const char *listen = run->options->listen;
+	int host = (int)(strrchr(listen, ':') ? strrchr(listen, ':') - listen : 0);
+
+	if (!run->server)
+		snprintf(out, size, "%s", end);
+	else
+		snprintf(out, size, "http://%.*s:%u/metrics   %s", host ? host : 9,
+			 host ? listen : "127.0.0.1", http_server_port(run->server), end);
+}
+
 static void table_title(struct run *run, char *out, size_t size)
 {
 	uint64_t up_s = (time_mono_ns() - run->started.mono_ns) / NS_PER_S;
 	char cloud[CLOUD_TEXT_SIZE + 64] = "";
 
-	if (run->cloud) {
-		struct cloud_status status;
-
-		cloud_status(run->cloud, &status);
-		if (status.ready)
-			snprintf(cloud, sizeof(cloud), "  AWS %s", status.region);
-		else
-			snprintf(cloud, sizeof(cloud), "  AWS: %s",
-				 status.problem[0] ? status.problem : "not ready yet");
-	}
+	if (run->cloud)
+		cloud_title(run, cloud, sizeof(cloud));
 	snprintf(out, size, "forerun %s  %s  %s  up %llu s%s", FORERUN_VERSION, run->host,
 		 run->options->mode == MODE_ACT ? "act" : "observe", (unsigned long long)up_s,
 		 cloud);
@@ -161,8 +184,9 @@ static void draw(struct run *run)
 	_cleanup_text_ struct text drawn = {0};
 	struct table_policy policies[POLICIES_SHOWN];
 	struct table_decision decisions[RUN_DECISIONS_SHOWN];
-	char title[512];
+	char title[512], hint[256];
 	struct table table = {.title = title,
+			      .hint = hint,
 			      .policies = policies,
 			      .decisions = decisions,
 			      .log_lines = (const char *const *)run->log_lines,
@@ -172,6 +196,7 @@ static void draw(struct run *run)
 	if (output_busy(&run->output))
 		return; /* the terminal still takes the last one */
 	table_title(run, title, sizeof(title));
+	table_hint(run, hint, sizeof(hint));
 	table.policies_count = table_policies(run, policies);
 	table.decisions_count = table_decisions(run, decisions);
 	table.count = signal_indicators(run->signal, &table.indicators);

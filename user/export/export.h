@@ -60,6 +60,7 @@ struct table_decision {
 };
 struct table {
 	const char *title; /* "forerun 0.1.0  host  observe  up 12 s" */
+	const char *hint; /* below it: where to look and how to end; NULL: no such line */
 	const struct indicator *indicators;
 	size_t count;
 	const struct table_policy *policies;

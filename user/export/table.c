@@ -10,6 +10,9 @@
 
 #define LINE_SIZE 1024
 #define HEIGHT_WITH_GAPS 20
+#define HEIGHT_WITH_HINT 10
+#define POLICY_WIDTH 74 /* without its note */
+#define NOTE_WIDTH 40
 #define COLOR_NONE ""
 #define COLOR_BOLD "\033[1m"
 #define COLOR_DIM "\033[2m"
@@ -68,15 +71,15 @@ static const struct {
 	bool left;
 } columns[COLUMN_COUNT] = {
 	[COLUMN_LISTENER] = {"LISTENER", 21, 0, true},
-	[COLUMN_OWNER] = {"OWNER", 16, 6, true},
-	[COLUMN_QUEUE] = {"QUEUE", 6, 0, false},
-	[COLUMN_PEAK] = {"PEAK", 6, 5, false},
-	[COLUMN_LIMIT] = {"LIMIT", 6, 4, false},
-	[COLUMN_CONNECTIONS] = {"CONN/S", 7, 3, false},
-	[COLUMN_REQUESTS] = {"REQ/S", 7, 0, false},
-	[COLUMN_IN_FLIGHT] = {"INFL", 6, 7, false},
-	[COLUMN_P50] = {"P50", 6, 1, false},
-	[COLUMN_P99] = {"P99", 6, 8, false},
+	[COLUMN_OWNER] = {"OWNER", 15, 8, true},
+	[COLUMN_QUEUE] = {"QUEUE", 5, 0, false},
+	[COLUMN_PEAK] = {"PEAK", 5, 6, false},
+	[COLUMN_LIMIT] = {"LIMIT", 5, 4, false},
+	[COLUMN_CONNECTIONS] = {"CONN/S", 6, 3, false},
+	[COLUMN_REQUESTS] = {"REQ/S", 6, 0, false},
+	[COLUMN_IN_FLIGHT] = {"INFL", 5, 5, false},
+	[COLUMN_P50] = {"P50", 5, 1, false},
+	[COLUMN_P99] = {"P99", 5, 7, false},
 	[COLUMN_DROPS] = {"DROPS", 6, 2, false},
 	[COLUMN_DIAGNOSIS] = {"DIAGNOSIS", 17, 0, true},
 };
@@ -128,8 +131,10 @@ void table_count_text(double value, char *out, size_t size)
 		snprintf(out, size, "%.0f", value);
 	else if (fabs(value) < 9.995e5)
 		snprintf(out, size, "%.0fk", value / 1e3);
-	else if (fabs(value) < 9.995e8)
+	else if (fabs(value) < 99.95e6)
 		snprintf(out, size, "%.1fM", value / 1e6);
+	else if (fabs(value) < 999.5e6)
+		snprintf(out, size, "%.0fM", value / 1e6);
 	else
 		snprintf(out, size, "%.1fG", value / 1e9);
 }
@@ -310,6 +315,25 @@ static const char *short_metric(const char *name)
 	return str_starts(name, prefix) ? name + sizeof(prefix) - 1 : name;
 }
 
+/* What holds a policy stands behind its figures, or on lines of its own where the screen is narrow.
+ */
+static bool notes_beside(const struct table *table)
+{
+	return table->width >= POLICY_WIDTH + 2 + NOTE_WIDTH;
+}
+
+static unsigned policies_lines(const struct table *table)
+{
+	unsigned lines = 1 + (unsigned)table->policies_count;
+
+	for (size_t i = 0; i < table->policies_count && !notes_beside(table); i++) {
+		size_t length = strlen(table->policies[i].note);
+
+		lines += length ? (length + 2 > table->width ? 2 : 1) : 0;
+	}
+	return lines;
+}
+
 /* An empty line above, where there is room for beauty. */
 static void put_gap(struct screen *screen, const struct table *table)
 {
@@ -323,13 +347,14 @@ static void policies_section(struct screen *screen, const struct table *table, u
 
 	put_gap(screen, table);
 	if (!table->policies_count) {
-		put_line(screen, COLOR_DIM, "no policies: signals only");
+		put_line(screen, COLOR_DIM, "no policies: signals only (--config DIR reads them)");
 		return;
 	}
-	snprintf(line, sizeof(line), "%-14s %-28s %8s %8s %12s  %s", "POLICY", "METRIC", "NOW",
-		 "TARGET", "REPLICAS", "NOTE");
+	snprintf(line, sizeof(line), "%-14s %-28s %8s %8s %12s%s", "POLICY", "METRIC", "NOW",
+		 "TARGET", "REPLICAS", notes_beside(table) ? "  NOTE" : "");
 	put_line(screen, COLOR_BOLD, line);
-	for (size_t i = 0; i < table->policies_count && i + 1 < lines; i++) {
+	lines--;
+	for (size_t i = 0; i < table->policies_count && lines; i++) {
 		const struct table_policy *policy = &table->policies[i];
 		char replicas[48];
 
@@ -337,10 +362,14 @@ static void policies_section(struct screen *screen, const struct table *table, u
 		table_count_text(policy->target, target, sizeof(target));
 		snprintf(replicas, sizeof(replicas), "%d (%d) -> %d", policy->replicas,
 			 policy->ready, policy->wanted);
-		snprintf(line, sizeof(line), "%-14.14s %-28.28s %8s %8s %12s  %s", policy->name,
-			 short_metric(policy->metric), value, target, replicas, policy->note);
+		snprintf(line, sizeof(line), "%-14.14s %-28.28s %8s %8s %12s%s%s", policy->name,
+			 short_metric(policy->metric), value, target, replicas,
+			 notes_beside(table) ? "  " : "", notes_beside(table) ? policy->note : "");
 		put_line(screen, policy->wanted != policy->replicas ? COLOR_YELLOW : COLOR_NONE,
 			 line);
+		lines--;
+		if (!notes_beside(table) && policy->note[0])
+			lines -= put_wrapped(screen, COLOR_NONE, policy->note, MIN(lines, 2));
 	}
 }
 
@@ -361,6 +390,11 @@ static void decisions_section(struct screen *screen, const struct table *table, 
 	}
 }
 
+static bool has_hint(const struct table *table)
+{
+	return table->hint && table->height >= HEIGHT_WITH_HINT;
+}
+
 /* How the lines are shared: below the listeners each section has at most a part of the screen, and
  * what it does not need is the listeners'. */
 struct shares {
@@ -370,10 +404,9 @@ struct shares {
 static void share_out(const struct table *table, size_t urgent, struct shares *shares)
 {
 	unsigned gaps = table->height >= HEIGHT_WITH_GAPS ? 2 : 0;
-	unsigned left = table->height - 2 - gaps, below;
-	unsigned policies = 1 + (unsigned)table->policies_count;
+	unsigned left = table->height - 2 - gaps - has_hint(table), below;
 
-	shares->policies = MIN(policies, MAX(left / 4, 1));
+	shares->policies = MIN(policies_lines(table), MAX(left / 4, 1));
 	shares->decisions = table->decisions_count ? MIN(1 + (unsigned)table->decisions_count,
 							 MIN(MAX(left / 5, 2), 6))
 						   : 0;
@@ -410,6 +443,8 @@ void export_table(struct text *out, const struct table *table)
 	qsort(sorted, shown, sizeof(*sorted), by_urgency);
 	share_out(table, urgent, &shares);
 	put_line(&screen, COLOR_HEAD, table->title);
+	if (has_hint(table))
+		put_line(&screen, COLOR_DIM, table->hint);
 	listeners_section(&screen, sorted, shown, shares.listeners);
 	reasons_section(&screen, sorted, shown, shares.reasons);
 	policies_section(&screen, table, shares.policies);

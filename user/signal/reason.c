@@ -55,7 +55,7 @@ static void say_needs_capacity(const struct signal *signal, const struct listene
 	char cpu[80];
 
 	cpu_text(l, i, cpu, sizeof(cpu));
-	if (depth <= 0 && peak <= 0 && cpu_is_full(i)) {
+	if (depth <= 0 && peak < edge_level(&signal->config, l) && cpu_is_full(i)) {
 		snprintf(i->reason, sizeof(i->reason),
 			 "%s, at %.0f requests/s and %.0f in flight: it works at its CPU limit; "
 			 "add capacity before a queue forms",
