@@ -445,6 +445,28 @@ static const char CPU_YAML[] =
 	"      target: {type: Utilization, averageUtilization: 50}\n"
 	"---\n";
 
+/* Nothing comes in at the listener that is looked at; the unit's CPU is in use all the same. */
+static void a_busy_unit_with_an_idle_listener_scales(void **state)
+{
+	const char *yaml = strstr(CPU_YAML, "  - type: ContainerResource");
+	_cleanup_text_ struct text policy = {0};
+	struct world world;
+
+	(void)state;
+	text_add_bytes(&policy, CPU_YAML,
+		       (size_t)(strstr(CPU_YAML, "  - type: Resource") - CPU_YAML));
+	text_add(&policy, yaml);
+	world_init(&world, policy.data, WORLD_POOL);
+	listener_set(&world.listeners[0], METRIC_CPU_CORES, 1.5, 0);
+	listener_set(&world.listeners[0], METRIC_CPU_UTILIZATION, 0.75, 0);
+	world.listeners[0].diagnosis = DIAGNOSIS_IDLE;
+	world_start(&world);
+	world_run(&world, NS_PER_S);
+	assert_int_equal(world.launch_calls, 1);
+	assert_int_equal(world.called.at[0].count, 1); /* 0.75 at 0.5: two */
+	world_free(&world);
+}
+
 static void cpu_of_host_and_unit_are_read(void **state)
 {
 	struct world world;
@@ -494,6 +516,7 @@ int main(void)
 		cmocka_unit_test(a_termination_is_over_when_the_instance_is_gone),
 		cmocka_unit_test(what_the_forecast_bought_stays_for_the_window),
 		cmocka_unit_test(cpu_of_host_and_unit_are_read),
+		cmocka_unit_test(a_busy_unit_with_an_idle_listener_scales),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -161,6 +161,13 @@ static void speakers_keep(const struct speakers *speakers, struct contribution *
 	}
 }
 
+/* A processor in use is load by itself, whatever comes in at the listener. */
+static bool is_of_the_processor(enum metric metric)
+{
+	return metric == METRIC_CPU_CORES || metric == METRIC_CPU_UTILIZATION ||
+	       metric == METRIC_CPU_THROTTLED_RATIO || metric == METRIC_CPU_PRESSURE_RATIO;
+}
+
 static void add_indicator(struct contribution *out, const struct indicator *indicator,
 			  const struct policy_metric *metric, double value)
 {
@@ -175,7 +182,7 @@ static void add_indicator(struct contribution *out, const struct indicator *indi
 	out->usage_up += value;
 	out->fast_up += indicator->value[which][STAT_FAST];
 	out->trend_up += indicator->value[which][STAT_TREND];
-	out->pressing += indicator->diagnosis != DIAGNOSIS_IDLE;
+	out->pressing += is_of_the_processor(which) || indicator->diagnosis != DIAGNOSIS_IDLE;
 }
 
 static uint64_t indicator_age(const struct frame *frame, const struct indicator *indicator,
