@@ -24,13 +24,7 @@ spec:
   scaleTargetRef: {{apiVersion: karpenter.sh/v1, kind: NodePool, name: {pool}}}
   minReplicas: 1
   maxReplicas: {most}
-  metrics:
-    - type: External
-      external:
-        metric:
-          name: forerun_accept_queue_depth
-          selector: {{matchLabels: {{port: "{port}", window: 300ms, statistic: peak}}}}
-        target: {{type: AverageValue, averageValue: "{target}"}}
+  metrics: {metrics}
   behavior:
     scaleUp:
       stabilizationWindowSeconds: 0
@@ -39,6 +33,14 @@ spec:
       stabilizationWindowSeconds: {down_s}
       policies: [{{type: Pods, value: 100, periodSeconds: 1}}]
 """
+
+METRICS = """
+    - type: External
+      external:
+        metric:
+          name: forerun_accept_queue_depth
+          selector: {{matchLabels: {{port: "{port}", window: 300ms, statistic: peak}}}}
+        target: {{type: AverageValue, averageValue: "{target}"}}"""
 
 POOL = """
 apiVersion: karpenter.sh/v1
@@ -68,12 +70,14 @@ spec:
 """
 
 DEFAULTS = {"policy": "web", "pool": "web", "most": 20, "target": "8", "down_s": 300, "limits": "limits: {cpu: 1000}",
-            "types": "m5.large, c5.large", "capacity": "spot", "zones": "us-east-1a, us-east-1b"}
+            "types": "m5.large, c5.large", "capacity": "spot", "metrics": METRICS, "zones": "us-east-1a, us-east-1b"}
 
 
 def write_config(directory, world, port, **more):
     """A policy on that port's queue, with its pool and class. more: as in DEFAULTS."""
     values = {**DEFAULTS, **more}
+    if values["metrics"] is METRICS:
+        values["metrics"] = METRICS.format(port=port, **values)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "policy.yaml").write_text(POLICY.format(port=port, **values))
     (directory / "pool.yaml").write_text(POOL.format(**values))

@@ -28,6 +28,22 @@ static void nothing_is_done_on_the_first_observation(void **state)
 	world_free(&world);
 }
 
+/* So is the first one after signals were away for longer than they are good. */
+static void nothing_is_done_on_the_first_observation_after_a_gap(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_new(&world);
+	world_advance(&world, 10 * NS_PER_S);
+	world_queue(&world, 35);
+	world_send(&world, FRAME_TICK);
+	assert_int_equal(world.launch_calls, 0);
+	world_run(&world, 100 * NS_PER_MS);
+	assert_int_equal(world.launch_calls, 1);
+	world_free(&world);
+}
+
 static void nothing_is_done_before_the_fleet_is_known(void **state)
 {
 	struct world world;
@@ -499,6 +515,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_done_on_the_first_observation),
+		cmocka_unit_test(nothing_is_done_on_the_first_observation_after_a_gap),
 		cmocka_unit_test(nothing_is_done_before_the_fleet_is_known),
 		cmocka_unit_test(stale_signals_launch_nothing),
 		cmocka_unit_test(an_old_listener_in_a_fresh_frame_is_left_out),

@@ -53,6 +53,26 @@ static void test_rates_are_differences_over_the_real_interval(void **state)
 	stream_end(&s);
 }
 
+/* The process stood still for 5 s: nobody knows when in them the peak was. */
+static void test_a_peak_of_a_gap_is_of_no_window(void **state)
+{
+	struct stream s;
+
+	(void)state;
+	stream_start(&s, 999);
+	stream_step(&s, 0);
+	stream_edge(&s, 50 * NS_PER_MS, 300);
+	s.listener.queue_peak = 300;
+	assert_int_equal(stream_feed_at(&s, s.now_ns + 5 * NS_PER_S), 0);
+	near(value(&s, METRIC_ACCEPT_QUEUE_DEPTH, STAT_FAST_PEAK), 0);
+	near(value(&s, METRIC_ACCEPT_QUEUE_DEPTH, STAT_SLOW_PEAK), 0);
+	near(value(&s, METRIC_ACCEPT_QUEUE_UTILIZATION, STAT_SLOW_PEAK), 0);
+	s.listener.queue_peak = 200;
+	assert_int_equal(stream_feed_at(&s, s.now_ns + 6 * NS_PER_S), 0);
+	near(value(&s, METRIC_ACCEPT_QUEUE_DEPTH, STAT_FAST_PEAK), 200);
+	stream_end(&s);
+}
+
 static void test_windows_forget_what_is_older(void **state)
 {
 	struct stream s;
@@ -525,6 +545,7 @@ int main(void)
 		cmocka_unit_test(test_the_first_sample_knows_gauges_but_no_rate),
 		cmocka_unit_test(test_rates_are_differences_over_the_real_interval),
 		cmocka_unit_test(test_windows_forget_what_is_older),
+		cmocka_unit_test(test_a_peak_of_a_gap_is_of_no_window),
 		cmocka_unit_test(test_percentiles_are_nearest_ranks_of_the_slow_window),
 		cmocka_unit_test(test_the_trend_of_a_straight_line_is_its_slope),
 		cmocka_unit_test(test_samples_faster_than_a_slot_share_it),

@@ -112,6 +112,9 @@ static void observe(const struct core *core, struct observation *seen, const str
 	}
 	if (seen->frames && seen->last_ns == core->last_frame_ns)
 		return;
+	/* The process stood still, or the agent was away. */
+	if (core->last_frame_ns > seen->last_ns + core->config.limits.stale_ns)
+		seen->frames = 0;
 	if (!seen->frames++)
 		seen->since_ns = core->last_frame_ns;
 	seen->last_ns = core->last_frame_ns;

@@ -80,7 +80,8 @@ static struct counters counters_grow(const struct counters *now, struct counters
 	};
 }
 
-/* Differences since the last sample; interval.ns stays 0 where there is nothing to compare with. */
+/* Differences since the last sample; interval.ns stays 0 where there is nothing to compare with.
+ * After a gap (the process stood still) a peak is of any time since: older than every window. */
 static void take_interval(struct listener *l, const struct listener_sample *s, uint64_t time_ns)
 {
 	struct counters now = counters_of(s);
@@ -88,8 +89,11 @@ static void take_interval(struct listener *l, const struct listener_sample *s, u
 		l->time_ns && s->generation == l->generation && !counts_anew(&now, &l->counters);
 
 	l->interval = (struct interval){0};
-	l->interval.peak_depth = MAX(s->queue_peak, s->queue_depth);
-	l->interval.peak_depth = MAX(l->interval.peak_depth, l->edge_peak);
+	l->interval.after_gap = l->time_ns && time_ns - l->time_ns > l->timeline.slow_ns;
+	l->interval.peak_depth = s->queue_depth;
+	if (!l->interval.after_gap)
+		l->interval.peak_depth =
+			MAX(MAX(s->queue_peak, l->edge_peak), l->interval.peak_depth);
 	l->generation = s->generation;
 	if (!comparable) {
 		l->counters = now;
@@ -167,6 +171,8 @@ static void fill_peaks(const struct listener *l, const struct listener_sample *s
 {
 	memcpy(peak, value, METRIC_ALL * sizeof(*peak));
 	peak[METRIC_ACCEPT_QUEUE_DEPTH] = l->interval.peak_depth;
+	if (l->interval.after_gap)
+		return;
 	/* The peak is of one socket, as utilization is. */
 	peak[METRIC_ACCEPT_QUEUE_UTILIZATION] =
 		fmax(value[METRIC_ACCEPT_QUEUE_UTILIZATION],

@@ -142,6 +142,7 @@ struct interval {
 	uint64_t ns; /* 0: there is no interval (first sample, or counters started anew) */
 	struct counters delta;
 	uint32_t peak_depth;
+	bool after_gap; /* longer than every window */
 };
 
 /* When what was seen, CLOCK_MONOTONIC, 0: never or not now. */
