@@ -151,7 +151,8 @@ static void on_imds_region(struct cloud *cloud, void *arg, int status, const cha
 	if (status != 200 || !is_region(body)) {
 		identity_failed(cloud,
 				"no region: set AWS_REGION or --region, or region in the profile "
-				"(IMDS: %s)",
+				"(%s%s)",
+				str_starts(error, "IMDS") ? "" : "IMDS: ",
 				*error ? error : "no answer that is a region");
 		return;
 	}

@@ -67,7 +67,8 @@ static void take_token(struct imds_request *request, const struct http_response 
 	    body[strcspn(body, "\r\n")] != '\0') {
 		char error[CLOUD_TEXT_SIZE];
 
-		snprintf(error, sizeof(error), "no session token (HTTP %d); IMDSv2 must be enabled",
+		snprintf(error, sizeof(error),
+			 "IMDS gave no session token (HTTP %d); IMDSv2 must be enabled",
 			 response->status);
 		request_end(request, response->status == 200 ? 0 : response->status, "", error);
 		return;
