@@ -211,11 +211,11 @@ static int open_cgroup(struct probe *probe)
 
 	if (!path) {
 		r = probe_find_cgroup2(&found);
-		if (r < 0) {
+		if (!found) {
 			log_error("no cgroup2 mount in /proc/self/mountinfo: the programs attach "
 				  "to its root; "
 				  "mount -t cgroup2 none /sys/fs/cgroup/unified");
-			return r;
+			return r < 0 ? r : -ENOENT;
 		}
 		path = found;
 	}

@@ -44,7 +44,7 @@ static int map_one(struct bpf_map *map, size_t size, void **out)
 static int reach(struct probe *probe, uint32_t slot)
 {
 	uint32_t count = MAX(probe->counters_slots, COUNTERS_FIRST);
-	void *at;
+	void *at = NULL;
 	int r;
 
 	if (slot < probe->counters_slots)
