@@ -254,7 +254,11 @@ def bpf_held(pid):
     """Ids of the programs and links that this process holds."""
     found = set()
     for info in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
-        fields = dict(line.split(":", 1) for line in info.read_text().splitlines() if ":" in line)
+        try:
+            text = info.read_text()
+        except FileNotFoundError:  # a connection that was closed since the folder was read
+            continue
+        fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
         if "link_id" in fields:
             found.add(("link", int(fields["link_id"])))
         elif "prog_id" in fields:
