@@ -8,7 +8,8 @@
 /* Which bucket of forerun.h a duration falls into. */
 static inline __attribute__((always_inline)) __u32 forerun_bucket_of(__u64 ns)
 {
-	__u64 us = ns / 1000;
+	__u64 eighths = ns / (1000 / FORERUN_BUCKETS_PER_OCTAVE); /* the only division */
+	__u64 us = eighths / FORERUN_BUCKETS_PER_OCTAVE;
 	__u32 octave = 0;
 
 	if (us == 0)
@@ -22,10 +23,8 @@ static inline __attribute__((always_inline)) __u32 forerun_bucket_of(__u64 ns)
 			octave += step;
 		}
 	}
-	/* Nanoseconds keep the eighths of the lowest octaves apart. */
 	return 1 + octave * FORERUN_BUCKETS_PER_OCTAVE +
-	       (__u32)(((ns * FORERUN_BUCKETS_PER_OCTAVE / 1000) >> octave) &
-		       (FORERUN_BUCKETS_PER_OCTAVE - 1));
+	       (__u32)((eighths >> octave) & (FORERUN_BUCKETS_PER_OCTAVE - 1));
 }
 
 #endif

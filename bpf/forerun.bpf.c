@@ -15,18 +15,10 @@ char _license[] SEC("license") = "Dual BSD/GPL";
 
 /* ---- packets ---- */
 
-static __always_inline struct connection *connection_of(struct __sk_buff *skb,
-							struct bpf_sock **out)
+/* The helper itself refuses what is no full socket. */
+static __always_inline struct connection *connection_of(struct bpf_sock *sk)
 {
-	struct bpf_sock *sk = skb->sk;
-
-	if (!sk)
-		return NULL;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk)
-		return NULL;
-	*out = sk;
-	return bpf_sk_storage_get(&connections, sk, 0, 0);
+	return sk ? bpf_sk_storage_get(&connections, sk, 0, 0) : NULL;
 }
 
 static __always_inline u64 cost_begins(struct connection *connection)
@@ -50,8 +42,8 @@ static __always_inline void from_client(struct __sk_buff *skb, struct connection
 SEC("cgroup_skb/ingress")
 int forerun_ingress(struct __sk_buff *skb)
 {
-	struct bpf_sock *sk;
-	struct connection *connection = connection_of(skb, &sk);
+	struct bpf_sock *sk = skb->sk;
+	struct connection *connection = connection_of(sk);
 	u64 started;
 
 	if (!connection || connection->role == ROLE_IGNORED)
@@ -68,8 +60,8 @@ int forerun_ingress(struct __sk_buff *skb)
 SEC("cgroup_skb/egress")
 int forerun_egress(struct __sk_buff *skb)
 {
-	struct bpf_sock *sk;
-	struct connection *connection = connection_of(skb, &sk);
+	struct bpf_sock *sk = skb->sk;
+	struct connection *connection = connection_of(sk);
 	struct forerun_counters *sums;
 	struct segment segment;
 	u64 started;
@@ -202,7 +194,7 @@ static __always_inline void connection_ends(struct sock *sk)
 	ADD(sums->closed, 1);
 	ADD(sums->open, -1);
 	if (connection->turn == TURN_CLIENT)
-		ADD(sums->in_flight, -1);
+		ADD(sums->unanswered, 1);
 }
 
 /*

@@ -54,11 +54,12 @@ struct forerun_counters {
 	__u64 accept_wait_ns;
 	__u64 response_ns;
 	__s64 open; /* only the sum over the stripes means something */
-	__s64 in_flight;
+	__u64 unanswered; /* requests whose connection ended without a response */
 	__s64 not_accepted; /* lost with their listener's queue, less what waited when it was found
 			     */
 	__u64 peak; /* since userspace last took it */
-	__u64 pad; /* whole cache lines: stripes stand side by side */
+	__u32 generation; /* of the slot, in each stripe: a packet touches no other page */
+	__u32 pad; /* whole cache lines: stripes stand side by side */
 	__u64 buckets[FORERUN_BUCKETS];
 };
 

@@ -22,6 +22,18 @@ static __always_inline void key_of(struct sock *sk, struct forerun_key *key)
 	}
 }
 
+static __always_inline void set_generation(struct forerun_slot *slot, u32 number, u32 generation)
+{
+	for (u32 stripe = 0; stripe < FORERUN_STRIPES_MAX; stripe++) {
+		struct forerun_counters *sums = stripe_of(number, stripe);
+
+		if (sums)
+			sums->generation = generation;
+	}
+	/* Whoever sees the generation sees the rest: an exchange is a barrier. */
+	__sync_lock_test_and_set(&slot->generation, generation);
+}
+
 static __always_inline bool take_slot(const struct forerun_key *key, struct forerun_slot_ref *ref)
 {
 	struct forerun_slot_ref *known = bpf_map_lookup_elem(&addresses, key);
@@ -41,12 +53,11 @@ static __always_inline bool take_slot(const struct forerun_key *key, struct fore
 	slot->key = *key;
 	slot->edge_depth = default_edge_depth;
 	slot->last_edge_ns = 0;
-	/* Whoever sees the generation sees the rest: an exchange is a barrier. */
-	__sync_lock_test_and_set(&slot->generation, ref->generation);
+	set_generation(slot, ref->slot, ref->generation);
 	if (bpf_map_update_elem(&addresses, key, ref, BPF_NOEXIST) == 0)
 		return true;
 	/* Another CPU was first with the same address: its slot is the one. */
-	slot->generation = 0;
+	set_generation(slot, ref->slot, 0);
 	bpf_map_push_elem(&free_slots, ref, 0);
 	known = bpf_map_lookup_elem(&addresses, key);
 	if (!known) {

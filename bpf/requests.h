@@ -67,16 +67,19 @@ static __always_inline bool is_sent_again(struct bpf_sock *sk, const struct segm
 	return tcp && (int)(segment->sequence - tcp->snd_nxt) < 0;
 }
 
-/* "HTTP/1.1 100 Continue" and other 1xx: the response is still to come. 101 is the response. */
+/* "HTTP/1.1 100 Continue" comes alone and short: the client goes on with its request then, and what
+ * follows is no other one. */
+#define INTERIM_BYTES_MAX 64
+
 static __always_inline bool is_interim(struct __sk_buff *skb, const struct segment *segment)
 {
 	char line[12];
 
-	if (segment->payload < sizeof(line) ||
+	if (segment->payload > INTERIM_BYTES_MAX || segment->payload < sizeof(line) ||
 	    bpf_skb_load_bytes(skb, segment->header, line, sizeof(line)))
 		return false;
 	return line[0] == 'H' && line[1] == 'T' && line[4] == '/' && line[8] == ' ' &&
-	       line[9] == '1' && line[11] != '1';
+	       line[9] == '1' && line[10] == '0' && line[11] == '0';
 }
 
 static __always_inline void request_begins(struct connection *connection,
@@ -85,7 +88,6 @@ static __always_inline void request_begins(struct connection *connection,
 	connection->turn = TURN_CLIENT;
 	connection->request_ns = bpf_ktime_get_ns();
 	ADD(sums->requests, 1);
-	ADD(sums->in_flight, 1);
 }
 
 static __always_inline void response_begins(struct connection *connection,
@@ -96,7 +98,6 @@ static __always_inline void response_begins(struct connection *connection,
 
 	connection->turn = TURN_SERVER;
 	ADD(sums->responses, 1);
-	ADD(sums->in_flight, -1);
 	ADD(sums->response_ns, took);
 	if (bucket < FORERUN_BUCKETS)
 		ADD(sums->buckets[bucket], 1);

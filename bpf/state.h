@@ -120,11 +120,18 @@ static __always_inline struct forerun_slot *slot_of(const struct forerun_slot_re
 	return slot && ref->generation && slot->generation == ref->generation ? slot : NULL;
 }
 
+static __always_inline struct forerun_counters *stripe_of(u32 slot, u32 stripe)
+{
+	u32 index = slot * (stripe_mask + 1) + (stripe & stripe_mask);
+
+	return bpf_map_lookup_elem(&counters, &index);
+}
+
 static __always_inline struct forerun_counters *counters_of(const struct forerun_slot_ref *ref)
 {
-	u32 index = ref->slot * (stripe_mask + 1) + (bpf_get_smp_processor_id() & stripe_mask);
+	struct forerun_counters *sums = stripe_of(ref->slot, bpf_get_smp_processor_id());
 
-	return slot_of(ref) ? bpf_map_lookup_elem(&counters, &index) : NULL;
+	return sums && ref->generation && sums->generation == ref->generation ? sums : NULL;
 }
 
 /* ---- what the programs cost: one run of 64 is timed and stands for all ---- */

@@ -27,7 +27,8 @@ static void on_row(struct probe *probe, const void *record)
 static void add_counters(const struct probe *probe, uint32_t slot, struct tracked *tracked,
 			 struct listener_sample *out)
 {
-	int64_t open = 0, in_flight = 0;
+	uint64_t unanswered = 0;
+	int64_t open = 0, in_flight;
 
 	tracked->not_accepted = 0;
 	for (uint32_t stripe = 0; stripe < probe->stripes; stripe++) {
@@ -45,13 +46,14 @@ static void add_counters(const struct probe *probe, uint32_t slot, struct tracke
 		out->accept_wait_ns += from->accept_wait_ns;
 		out->response_ns += from->response_ns;
 		open += from->open;
-		in_flight += from->in_flight;
+		unanswered += from->unanswered;
 		tracked->not_accepted += from->not_accepted;
 		out->queue_peak = MAX(out->queue_peak, (uint32_t)peak);
 	}
 	/* The stripes are read one after the other: a connection that ends meanwhile may show in
 	 * the second only. */
 	out->open_connections = open > 0 ? (uint32_t)open : 0;
+	in_flight = (int64_t)(out->requests - out->responses - unanswered);
 	out->in_flight = in_flight > 0 ? (uint32_t)in_flight : 0;
 }
 
