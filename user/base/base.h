@@ -47,8 +47,7 @@ void free_pointer(void *pointer_to_pointer);
 void close_descriptor(int *fd); /* leaves errno alone; -1 is nothing */
 void close_file(FILE **file);
 
-/* A moment, on both clocks at once. Whoever decides is handed one; nobody who decides asks for it.
- */
+/* A moment, on both clocks at once. Who decides is handed one and does not ask for it. */
 struct moment {
 	uint64_t mono_ns;
 	uint64_t wall_ns;
@@ -77,8 +76,7 @@ static inline bool str_equal(const char *a, const char *b)
  * none. */
 size_t utf8_length(const char *text, size_t length);
 
-/* A whole decimal number, nothing around it. -EINVAL when it is none, -ERANGE when it does not fit.
- */
+/* A whole decimal number, nothing around it. -EINVAL: it is none, -ERANGE: it does not fit. */
 int parse_u64(const char *text, uint64_t *value);
 int parse_double(const char *text, double *value);
 /* "100ms", "3s", "2m", "1h30m" as Go writes durations. -EINVAL when it is none. */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Paginated describes. A page may be empty and still have a token: the end is where there is none.
- */
+/* Paginated describes. An empty page may have a token: the end is where there is none. */
 #include "cloud/private.h"
 
 #define PAGES_MAX 1000

@@ -18,8 +18,7 @@ struct ini {
 	VEC(struct ini_entry) list;
 };
 
-/* -EINVAL with the line and the reason in problem when a line is none of section, setting, comment.
- */
+/* -EINVAL, with line and reason in problem, when a line is no section, setting or comment. */
 int ini_parse(const char *text, size_t length, struct ini *out, char problem[128]);
 void ini_free(struct ini *ini);
 bool ini_has(const struct ini *ini, const char *section);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads the journal, without its lock, into a core that has no effects, and prints what it knows.
- */
+/* Reads the journal, without its lock, into a core without effects, and prints what it knows. */
 #include "base/appendlog.h"
 #include "cmd/cmd.h"
 

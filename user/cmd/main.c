@@ -11,7 +11,7 @@ const struct command commands[] = {
 		     "forerun run --config /etc/forerun/conf.d\n"
 		     "forerun run --config /etc/forerun/conf.d --mode act --max-usd-per-hour 25\n"
 		     "forerun run --config /etc/forerun/conf.d --check\n"
-		     "forerun run --format json --duration 10s --record load.jsonl",
+		     "forerun run --format json --duration 10s --record load.frames",
 	 .main = command_run},
 	{"explain", COMMAND_EXPLAIN, "[OPTIONS] ID | --last", "say why a decision was made",
 	 .text = "Prints the signals, the arithmetic, the limits, the calls and the time of each "
@@ -19,13 +19,13 @@ const struct command commands[] = {
 		 "forerun runs.",
 	 .examples = "forerun explain --last\n"
 		     "forerun explain --last --json\n"
-		     "forerun explain web-1-20261123T101500-3",
+		     "forerun explain fr-5ce1a7b0-9k2m4x7w-3",
 	 .operand = "ID", .main = command_explain},
 	{"simulate", COMMAND_SIMULATE, "[OPTIONS] --config DIR (--replay FILE | --shape SHAPE)",
 	 "show what policies would have done",
 	 .text = "Drives the policies with a recording or a generated load, a simulated clock and "
 		 "simulated\ninstances. Nothing is launched and no network is used.",
-	 .examples = "forerun simulate --config conf.d --replay load.jsonl\n"
+	 .examples = "forerun simulate --config conf.d --replay load.frames\n"
 		     "forerun simulate --config conf.d --shape "
 		     "step:at=10s,from=50,to=400,capacity=100 --duration 5m",
 	 .main = command_simulate},

@@ -10,8 +10,7 @@
 const struct option_spec option_specs[] = {
 	{"config", "DIR", OPTION_TEXT, AT(config), DECIDES | COMMAND_DOCTOR,
 	 .help = "Read policies, pools and classes from all *.yaml and *.yml files of DIR. Without "
-		 "it "
-		 "only signals are shown."},
+		 "it only signals are shown."},
 	{"mode", "MODE", OPTION_CHOICE, AT(mode), COMMAND_RUN, "observe", .choices = "observe|act",
 	 .help = "observe decides and explains, and launches nothing; act launches and "
 		 "terminates instances."},

@@ -97,8 +97,7 @@ void hpa_evaluate(struct hpa_state *state, const struct hpa_input *input, struct
 	memset(result, 0, sizeof(*result));
 	state->longest_up_s = longest_period(&input->policy->up);
 	state->longest_down_s = longest_period(&input->policy->down);
-	/* recordInitialRecommendation: what there was at the start may not shrink before its time.
-	 */
+	/* recordInitialRecommendation: what there was at the start does not shrink too soon. */
 	if (!state->recommendations.count)
 		*vec_push(&state->recommendations) =
 			(struct hpa_recommendation){input->now_ns, input->current};

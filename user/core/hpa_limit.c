@@ -20,8 +20,7 @@ static int32_t saturate(double value)
 
 /* ---- windows ---- */
 
-/* Recommendations of one window. Upstream's two paths differ in whether its first instant counts.
- */
+/* One window's recommendations. Upstream's two paths differ in whether its first instant counts. */
 struct window {
 	uint64_t now_ns, length_ns;
 	bool first_instant;

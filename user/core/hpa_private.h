@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between the files of the HPA algorithm: hpa_metric.c proposes, hpa_limit.c bounds, hpa.c joins.
- */
+/* Inside of the HPA algorithm: hpa_metric.c proposes, hpa_limit.c bounds, hpa.c joins. */
 #ifndef FORERUN_CORE_HPA_PRIVATE_H
 #define FORERUN_CORE_HPA_PRIVATE_H
 

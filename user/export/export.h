@@ -39,8 +39,7 @@ void export_metrics_signals(struct export_metrics *metrics, const struct indicat
 
 /* ---- JSON ---- */
 
-/* A number as JSON has it: the shortest text that reads back the same; null for NaN and infinity.
- */
+/* A number in JSON: the shortest text that reads back the same; null for NaN and infinity. */
 void export_json_number(struct text *out, double value);
 /* {"time":...,"listeners":[...]}: every metric and statistic that is known, labels, diagnosis. */
 void export_json_signals(struct text *out, const struct indicator *indicators, size_t count,

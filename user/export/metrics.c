@@ -32,8 +32,7 @@ void number_text(double value, char out[NUMBER_TEXT_SIZE])
 	}
 }
 
-/* Escapes as both formats want it in label values; HELP texts have the same rules but for quotes.
- */
+/* Escapes as both formats have it in label values; HELP texts are the same but for quotes. */
 static void add_escaped(struct text *out, const char *string, bool quotes)
 {
 	for (const char *c = string; *c; c++) {

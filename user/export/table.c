@@ -315,8 +315,7 @@ static const char *short_metric(const char *name)
 	return str_starts(name, prefix) ? name + sizeof(prefix) - 1 : name;
 }
 
-/* What holds a policy stands behind its figures, or on lines of its own where the screen is narrow.
- */
+/* What holds a policy stands behind its figures, below them where the screen is narrow. */
 static bool notes_beside(const struct table *table)
 {
 	return table->width >= POLICY_WIDTH + 2 + NOTE_WIDTH;

@@ -9,8 +9,7 @@
 struct kube;
 
 struct kube_config {
-	/* NULL: KUBERNETES_SERVICE_HOST and _PORT, /var/run/secrets/kubernetes.io/serviceaccount.
-	 */
+	/* NULL: KUBERNETES_SERVICE_HOST, _PORT, /var/run/secrets/kubernetes.io/serviceaccount */
 	const char *host, *port, *account_path;
 	uint32_t token_age_ms_max; /* the token is read again when it is older; 0: 60,000 */
 };

@@ -57,8 +57,7 @@ void place_free(struct place *place);
  * call. Owners that cannot be found are OWNER_UNKNOWN, never an error. */
 int place_sample(struct place *place, const struct sample *sample, const struct placed **out);
 
-/* The whole host: CPU of /proc/stat (all but idle and iowait), number of CPUs in cpu_limit_cores.
- */
+/* The whole host: CPU of /proc/stat (all but idle and iowait), CPUs in cpu_limit_cores. */
 int place_host(struct place *place, uint64_t now_ns, struct usage *out);
 
 /* From a cgroup path alone (no files): kind, unit, container id and pod UID. Knows systemd and
@@ -67,8 +66,7 @@ void owner_from_cgroup_path(const char *path, struct owner *out);
 const char *owner_kind_text(
 	enum owner_kind kind); /* "unit", "container", "pod", "process", "unknown" */
 
-/* The cgroup2 mount point found in a mountinfo file: the caller frees. -ENOENT when there is none.
- */
+/* The cgroup2 mount point of a mountinfo file: the caller frees. -ENOENT when there is none. */
 int place_find_cgroup2(const char *mountinfo_path, char **out);
 
 #endif

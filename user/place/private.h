@@ -69,8 +69,7 @@ int groups_init(struct groups *groups, const char *cgroup_path, int proc_fd);
 void groups_free(struct groups *groups);
 /* The cgroup with that id; pid (0: none) is a hint where it may be. Never NULL. */
 struct group *groups_get(struct groups *groups, uint64_t id, uint32_t pid, uint64_t now_ns);
-/* Goes on with the search for ids that are not known, and forgets what is not asked for any more.
- */
+/* Goes on searching for ids that are not known, and forgets what is not asked for any more. */
 void groups_step(struct groups *groups, uint64_t now_ns);
 
 /* ---- usage.c: what a cgroup uses ---- */

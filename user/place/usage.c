@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a cgroup has used: cpu.stat, cpu.max and PSI, see Documentation/admin-guide/cgroup-v2.rst.
- */
+/* What a cgroup has used: cpu.stat, cpu.max, PSI (Documentation/admin-guide/cgroup-v2.rst). */
 #include <fcntl.h>
 #include <unistd.h>
 

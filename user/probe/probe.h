@@ -28,8 +28,7 @@ struct listener_sample {
 	uint8_t address[16]; /* IPv4 in the first four bytes; network order */
 	uint32_t sockets; /* listening now; 0: gone, but connections live on */
 
-	/* The accept queue. It is full when depth > limit: a listener holds limit + 1 connections.
-	 */
+	/* The accept queue, full when depth > limit: a listener holds limit + 1 connections. */
 	uint32_t queue_depth, queue_limit; /* sums over the sockets */
 	uint32_t queue_worst_depth,
 		queue_worst_limit; /* of the socket that is fullest, by depth / (limit + 1) */
@@ -115,8 +114,7 @@ int probe_sample(struct probe *probe, uint64_t now_ns, const struct sample **out
 /* The threshold of one listener, or of all (slot UINT32_MAX). */
 int probe_set_edge_depth(struct probe *probe, uint32_t slot, uint32_t depth);
 
-/* Bounds of response-time bucket i in nanoseconds, [low, high). The last one's high is UINT64_MAX.
- */
+/* Bounds of response-time bucket i in nanoseconds, [low, high); the last high is UINT64_MAX. */
 void probe_bucket_bounds(size_t i, uint64_t *low_ns, uint64_t *high_ns);
 
 /* For `forerun version` and doctor: one line for each hook, whether it works here and why not. */

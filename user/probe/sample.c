@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads all listeners: rows of the sockets from the iterator, counters straight from the mapping.
- */
+/* Reads all listeners: the sockets' rows from the iterator, counters from the mapping. */
 #include "probe/private.h"
 
 /* A slot that nobody listens on or is connected to is kept so long: a server that restarts finds

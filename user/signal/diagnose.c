@@ -194,8 +194,7 @@ static bool is_attack(const struct signal *signal, const struct listener *l,
 
 	if (!recent(e->flood_ns, now_ns, FLOOD_HOLD_NS))
 		return false;
-	/* Real connections wait and are served, all the time: that is load, whatever else there is.
-	 */
+	/* Real connections wait and are served, all the time: that is load, whatever else. */
 	return !(is_standing(signal, l, i, now_ns) &&
 		 for_ns(e->waiting_since_ns, now_ns) >= signal->config.stall_ns &&
 		 for_ns(e->moving_since_ns, now_ns) >= signal->config.fast_ns);
