@@ -88,8 +88,7 @@ static void say_stalled(const struct signal *signal, const struct listener *l, s
 	if (l->evidence.moving_since_ns && still < 0.5) {
 		snprintf(i->reason, sizeof(i->reason),
 			 "accept queue at %.0f of %u, %.0f accepted/s, %s: it was stalled and may "
-			 "be "
-			 "moving again; more instances would not help",
+			 "be moving again; more instances would not help",
 			 depth, i->queue_limit, at(i, METRIC_ACCEPTS_PER_SECOND, STAT_FAST), cpu);
 		return;
 	}
