@@ -57,6 +57,33 @@ static void the_cpu_of_the_pool_is_not_passed(void **state)
 }
 
 /* EC2 may take any override, so the large ones go where they would not fit. */
+/* What was launched under other requirements counts, also after a restart. */
+static void what_the_requirements_leave_no_more_counts(void **state)
+{
+	_cleanup_text_ struct text pool = {0};
+	struct world world;
+
+	(void)state;
+	limited(&world, "  limits: {cpu: 8}\n", M5_ON_DEMAND);
+	want_three(&world);
+	while (world_answer(&world))
+		;
+	assert_int_equal(ec2_alive(&world), 3);
+	world_crash(&world);
+	documents_free(&world.documents);
+	text_printf(
+		&pool, "%s  limits: {cpu: 8}\n%s%s---\n", POOL_HEAD, POOL_TAIL,
+		"      - {key: karpenter.k8s.aws/instance-family, operator: In, values: [c5]}\n");
+	world_documents(&world, WORLD_YAML, pool.data);
+	world_queue(&world, 95);
+	world_restart(&world);
+	world_describe(&world);
+	world_run(&world, 2 * NS_PER_S);
+	assert_int_equal(world.called.count, 0);
+	assert_non_null(strstr(world_policy(&world)->held, "cpu to 8: 2 are left"));
+	world_free(&world);
+}
+
 static void overrides_that_would_pass_a_limit_are_left_out(void **state)
 {
 	struct world world;
@@ -352,6 +379,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_cpu_of_the_pool_is_not_passed),
+		cmocka_unit_test(what_the_requirements_leave_no_more_counts),
 		cmocka_unit_test(overrides_that_would_pass_a_limit_are_left_out),
 		cmocka_unit_test(the_memory_of_the_pool_is_not_passed),
 		cmocka_unit_test(launches_per_minute_slide),

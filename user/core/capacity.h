@@ -62,6 +62,8 @@ struct launch_override {
 	double priority; /* < 0: not given */
 	char launch_template[128];
 	double usd_per_hour;
+	uint32_t vcpus; /* 0: not known; for the pool's limits, also when its requirements change */
+	uint64_t memory_mib;
 };
 
 /* One CreateFleet call, complete: the same order always makes the same bytes. */

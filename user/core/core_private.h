@@ -74,8 +74,6 @@ struct class_state {
 /* A (type, zone) that can be ordered now, with what the limits need to know of it. */
 struct offer {
 	struct launch_override override;
-	uint32_t vcpus;
-	uint64_t memory_mib;
 };
 struct offers {
 	VEC(struct offer) list;

@@ -88,9 +88,10 @@ static void add_override(struct text *line, const struct launch_override *overri
 	add_element(line, override->launch_template, false);
 	text_printf(line, ",%.17g,", override->priority);
 	if (isnan(override->usd_per_hour))
-		text_add(line, "null]");
+		text_add(line, "null");
 	else
-		text_printf(line, "%.17g]", override->usd_per_hour);
+		text_printf(line, "%.17g", override->usd_per_hour);
+	text_printf(line, ",%u,%llu]", override->vcpus, (unsigned long long) override->memory_mib);
 }
 
 /* Complete: asked again from this line alone, it is byte for byte the same call. */

@@ -85,8 +85,11 @@ static void take_instance(struct core *core, const struct open_order *open,
 	set_text(instance->policy, open->order.policy);
 	instance->capacity_type = open->order.capacity_type;
 	instance->sent_ns = sent_ns;
-	if (override)
+	if (override) {
 		instance->usd_per_hour = override->usd_per_hour;
+		instance->vcpus = override->vcpus;
+		instance->memory_mib = override->memory_mib;
+	}
 	instance_describe(core, instance);
 }
 

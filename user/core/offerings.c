@@ -219,8 +219,8 @@ static void offer_add(struct pool_state *pool, const struct offering *offering)
 	if (!subnet || !template)
 		return;
 	offer = vec_push(&pool->offers[offering->capacity_type].list);
-	offer->vcpus = offering->vcpus;
-	offer->memory_mib = offering->memory_mib;
+	offer->override.vcpus = offering->vcpus;
+	offer->override.memory_mib = offering->memory_mib;
 	set_text(offer->override.instance_type, offering->instance_type);
 	set_text(offer->override.zone, offering->zone);
 	set_text(offer->override.subnet_id, subnet->id);

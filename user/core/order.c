@@ -109,6 +109,8 @@ void order_worst(struct core *core, struct open_order *open)
 			open->usd_worst = isnan(override->usd_per_hour)
 						  ? NAN
 						  : MAX(open->usd_worst, override->usd_per_hour);
+		open->vcpus_worst = MAX(open->vcpus_worst, override->vcpus);
+		open->memory_mib_worst = MAX(open->memory_mib_worst, override->memory_mib);
 		if (!pool)
 			continue;
 		vec_for_each (offering, &pool->offerings)

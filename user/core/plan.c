@@ -17,7 +17,7 @@ struct room {
 struct usage_now {
 	double cpus, memory_mib; /* of the pool */
 	double usd; /* of everything */
-	bool usd_unknown;
+	bool usd_unknown, size_unknown;
 };
 
 void plan_free(struct plan *plan)
@@ -64,6 +64,7 @@ static void usage_add(struct usage_now *usage, bool of_pool, double count, uint3
 	if (of_pool) {
 		usage->cpus += count * vcpus;
 		usage->memory_mib += count * (double)memory_mib;
+		usage->size_unknown |= !vcpus;
 	}
 	if (isnan(usd))
 		usage->usd_unknown = true;
@@ -103,8 +104,8 @@ static bool offer_fits(const struct offer *offer, const struct room *room, uint3
 {
 	double price = offer->override.usd_per_hour;
 
-	if (offer->vcpus * (double)count > room->cpus ||
-	    (double)offer->memory_mib * count > room->memory_mib)
+	if (offer->override.vcpus * (double)count > room->cpus ||
+	    (double)offer->override.memory_mib * count > room->memory_mib)
 		return false;
 	/* Within rounding, so that ten of 0.1 are one. */
 	return isinf(room->usd) || (!isnan(price) && price * count <= room->usd + 1e-9);
@@ -142,8 +143,8 @@ static void plan_take(struct plan *plan, const struct offers *offers, const stru
 			continue;
 		}
 		*vec_push(&plan->overrides) = offer->override;
-		plan->vcpus_worst = MAX(plan->vcpus_worst, offer->vcpus);
-		plan->memory_mib_worst = MAX(plan->memory_mib_worst, offer->memory_mib);
+		plan->vcpus_worst = MAX(plan->vcpus_worst, offer->override.vcpus);
+		plan->memory_mib_worst = MAX(plan->memory_mib_worst, offer->override.memory_mib);
 		if (isnan(offer->override.usd_per_hour) || isnan(plan->usd_worst))
 			plan->usd_worst = NAN;
 		else
@@ -269,6 +270,14 @@ static void plan_room(struct core *core, struct pool_state *pool, uint32_t wante
 			  "is coming is not known",
 			  usd_limit);
 		line_add(limits, size, "usd per hour: %s: bound", plan->held);
+		return;
+	}
+	if ((pool->pool->cpu_limited || pool->pool->memory_limited) && usage.size_unknown) {
+		plan_hold(plan, "limit:size",
+			  "NodePool %s has limits and the size of something in it that runs or is "
+			  "coming is not known",
+			  pool->pool->name);
+		line_add(limits, size, "limits: %s: bound", plan->held);
 		return;
 	}
 	plan->count = most_that_fit(offers, record, plan->capacity_type, &room, allowed);

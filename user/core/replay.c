@@ -32,6 +32,15 @@ static uint64_t count_of(const cJSON *object, const char *key, double most)
 	return value > 0 ? (uint64_t)MIN(value, most) : 0;
 }
 
+static uint64_t number_at(const cJSON *array, int index, double most)
+{
+	const cJSON *item = cJSON_GetArrayItem(array, index);
+
+	return cJSON_IsNumber(item) && item->valuedouble > 0
+		       ? (uint64_t)MIN(item->valuedouble, most)
+		       : 0;
+}
+
 static uint64_t ns_of(const cJSON *object, const char *key)
 {
 	return count_of(object, key, 1e16) * NS_PER_US;
@@ -114,6 +123,8 @@ static void replay_overrides(struct launch_order *order, const cJSON *overrides)
 		set_text(override->launch_template, element(it, 3));
 		override->priority = cJSON_IsNumber(priority) ? priority->valuedouble : -1;
 		override->usd_per_hour = cJSON_IsNumber(usd) ? usd->valuedouble : NAN;
+		override->vcpus = (uint32_t)number_at(it, 6, INT32_MAX);
+		override->memory_mib = number_at(it, 7, INT32_MAX);
 	}
 }
 
