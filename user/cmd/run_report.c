@@ -42,7 +42,7 @@ static void decision_summary(const struct decision *decision, char *out, size_t 
 	if (n > 0 && (size_t)n < size && decision->replicas_wanted != decision->replicas_decided)
 		n += snprintf(out + n, size - (size_t)n, " (wanted %d)", decision->replicas_wanted);
 	if (n > 0 && (size_t)n < size && decision->mode == MODE_OBSERVE)
-		n += snprintf(out + n, size - (size_t)n, ", observe mode: nothing is called");
+		n += snprintf(out + n, size - (size_t)n, ", only observed");
 	if (n > 0 && (size_t)n < size && (decision->launched || decision->failed))
 		snprintf(out + n, size - (size_t)n, ", launched %u, failed %u", decision->launched,
 			 decision->failed);
