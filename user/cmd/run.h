@@ -38,6 +38,7 @@ struct run {
 	uint64_t sampled_ns;
 	struct map thresholds; /* listener id -> its sockets + 1 when its edge depth was set */
 
+	uint32_t policy_metrics; /* of which the core reads values, a bit each */
 	uint64_t replicas_hash; /* of all policies, when the edge depths were set */
 
 	struct usage host_usage;

@@ -17,7 +17,7 @@ static void fill_frame(struct run *run, enum frame_kind kind, struct frame *fram
 		.host_cpus = run->host_cpus,
 	};
 	memcpy(frame->host, run->host, sizeof(frame->host));
-	frame->count = signal_indicators(run->signal, &frame->indicators);
+	frame->count = signal_indicators_for(run->signal, run->policy_metrics, &frame->indicators);
 }
 
 /* The path that is measured from the kernel's edge to CreateFleet on the wire: nothing is
@@ -101,7 +101,7 @@ static bool replicas_changed(struct run *run)
 static void set_thresholds(struct run *run)
 {
 	const struct indicator *indicators;
-	size_t count = signal_indicators(run->signal, &indicators);
+	size_t count = signal_indicators_for(run->signal, 0, &indicators);
 
 	/* Of listeners long gone, too. */
 	if (replicas_changed(run) || run->thresholds.count > 4 * (count + 1024))
@@ -243,10 +243,24 @@ static int open_rooms(struct run *run)
 	return probe_new(&probe, &run->probe);
 }
 
+/* Of which the core reads values: a bit each. */
+static uint32_t metrics_of_policies(const struct documents *documents)
+{
+	uint32_t metrics = 0;
+
+	vec_for_each (policy, &documents->policies)
+		vec_for_each (metric, &policy->metrics)
+			metrics |= metric->source == SOURCE_EXTERNAL
+					   ? 1U << metric->metric
+					   : 1U << METRIC_CPU_CORES | 1U << METRIC_CPU_UTILIZATION;
+	return metrics;
+}
+
 int feed_start(struct run *run)
 {
 	int r = open_rooms(run);
 
+	run->policy_metrics = metrics_of_policies(&run->documents);
 	if (r < 0)
 		return r;
 	r = loop_timer_new(run->loop, on_tick, run, &run->tick_timer);

@@ -23,11 +23,6 @@
 #define BUSY_STALLS 10 /* ... and where it is used */
 #define TRICKLE_SHARE 0.05 /* of the learned capacity */
 
-static double value_of(const struct indicator *i, enum metric metric, enum statistic statistic)
-{
-	return i->value[metric][statistic];
-}
-
 static double or_zero(double value)
 {
 	return isnan(value) ? 0 : value;
@@ -43,19 +38,19 @@ uint32_t edge_level(const struct signal_config *config, const struct listener *l
 bool cpu_is_low(const struct signal_config *config, const struct listener *l,
 		const struct indicator *i)
 {
-	double cores = value_of(i, METRIC_CPU_CORES, STAT_FAST);
+	double cores = listener_value(l, i, METRIC_CPU_CORES, STAT_FAST);
 	double limit = l->usage.cpu_limit_known ? l->usage.cpu_limit_cores : config->host_cpus;
 	double low = limit > 0 ? fmin(LOW_CPU_CORES, limit * LOW_CPU_SHARE) : LOW_CPU_CORES;
 
 	/* A quota that holds the owner back is no sign of having nothing to do. */
-	if (or_zero(value_of(i, METRIC_CPU_THROTTLED_RATIO, STAT_FAST)) >= THROTTLED)
+	if (or_zero(listener_value(l, i, METRIC_CPU_THROTTLED_RATIO, STAT_FAST)) >= THROTTLED)
 		return false;
 	return !isnan(cores) && cores < low;
 }
 
-bool cpu_is_full(const struct indicator *i)
+bool cpu_is_full(const struct listener *l, const struct indicator *i)
 {
-	return or_zero(value_of(i, METRIC_CPU_UTILIZATION, STAT_SLOW)) >= FULL_CPU;
+	return or_zero(listener_value(l, i, METRIC_CPU_UTILIZATION, STAT_SLOW)) >= FULL_CPU;
 }
 
 /* ---- evidence ---- */
@@ -120,19 +115,24 @@ static void update_queue(const struct signal *signal, struct listener *l, const 
 static bool looks_like_flood(const struct signal *signal, const struct listener *l,
 			     const struct indicator *i, bool *scan)
 {
-	double syns = or_zero(l->slow_syns), closes = or_zero(l->slow_closes);
-	double opened = or_zero(value_of(i, METRIC_CONNECTIONS_PER_SECOND, STAT_SLOW));
-	double overflows = or_zero(value_of(i, METRIC_OVERFLOWS_PER_SECOND, STAT_SLOW));
-	double accepts = or_zero(value_of(i, METRIC_ACCEPTS_PER_SECOND, STAT_SLOW));
-	double requests = or_zero(value_of(i, METRIC_REQUESTS_PER_SECOND, STAT_SLOW));
+	double syns = or_zero(listener_value(l, i, METRIC_SYNS_PER_SECOND, STAT_SLOW));
+	double opened = or_zero(listener_value(l, i, METRIC_CONNECTIONS_PER_SECOND, STAT_SLOW));
+	double enough = FLOOD_SHARE * opened;
 
 	*scan = false;
-	if (syns >= FLOOD_SYNS_PER_SECOND && syns - opened - overflows >= FLOOD_SHARE * syns)
-		return true;
+	if (syns >= FLOOD_SYNS_PER_SECOND) {
+		double overflows =
+			or_zero(listener_value(l, i, METRIC_OVERFLOWS_PER_SECOND, STAT_SLOW));
+
+		if (syns - opened - overflows >= FLOOD_SHARE * syns)
+			return true;
+	}
 	*scan = true;
 	return signal->requests_seen && opened >= FLOOD_SYNS_PER_SECOND &&
-	       requests <= SCAN_REQUESTS_SHARE * opened && accepts >= FLOOD_SHARE * opened &&
-	       closes >= FLOOD_SHARE * opened;
+	       or_zero(listener_value(l, i, METRIC_REQUESTS_PER_SECOND, STAT_SLOW)) <=
+		       SCAN_REQUESTS_SHARE * opened &&
+	       or_zero(listener_value(l, i, METRIC_ACCEPTS_PER_SECOND, STAT_SLOW)) >= enough &&
+	       or_zero(listener_value(l, i, METRIC_CLOSES_PER_SECOND, STAT_SLOW)) >= enough;
 }
 
 static void update_flood(const struct signal *signal, struct listener *l, const struct indicator *i,
@@ -184,7 +184,7 @@ static bool is_standing(const struct signal *signal, const struct listener *l,
 	double level = edge_level(&signal->config, l);
 
 	return for_ns(l->evidence.waiting_since_ns, now_ns) >= signal->config.fast_ns &&
-	       value_of(i, METRIC_ACCEPT_QUEUE_DEPTH, STAT_FAST) >= fmax(1, level / 2);
+	       listener_value(l, i, METRIC_ACCEPT_QUEUE_DEPTH, STAT_FAST) >= fmax(1, level / 2);
 }
 
 static bool is_attack(const struct signal *signal, const struct listener *l,
@@ -205,8 +205,7 @@ static bool starts_stalling(const struct signal *signal, const struct listener *
 {
 	const struct signal_config *config = &signal->config;
 	uint64_t still = for_ns(l->evidence.still_since_ns, now_ns);
-	bool known = !isnan(value_of(i, METRIC_CPU_CORES, STAT_FAST));
-	double responses = or_zero(value_of(i, METRIC_RESPONSES_PER_SECOND, STAT_SLOW));
+	bool known = !isnan(listener_value(l, i, METRIC_CPU_CORES, STAT_FAST));
 
 	if (cpu_is_low(config, l, i)) {
 		if (still >= config->stall_ns)
@@ -214,7 +213,8 @@ static bool starts_stalling(const struct signal *signal, const struct listener *
 		/* Not quite still: hardly anything of what it could do. */
 		return l->depth >= edge_level(config, l) &&
 		       for_ns(l->evidence.waiting_since_ns, now_ns) >= config->slow_ns &&
-		       responses < TRICKLE_SHARE * l->capacity.learned;
+		       or_zero(listener_value(l, i, METRIC_RESPONSES_PER_SECOND, STAT_SLOW)) <
+			       TRICKLE_SHARE * l->capacity.learned;
 	}
 	if (known)
 		return still >= BUSY_STALLS * config->stall_ns;
@@ -240,8 +240,8 @@ static bool is_small_backlog(const struct listener *l, const struct indicator *i
 	return recent(e->short_burst_ns, now_ns, BURST_MEMORY_NS) &&
 	       l->worst_limit < SMALL_BACKLOG &&
 	       for_ns(e->waiting_since_ns, now_ns) < SHORT_BURST_NS &&
-	       value_of(i, METRIC_ACCEPT_QUEUE_UTILIZATION, STAT_SLOW) < LOW_UTILIZATION &&
-	       !cpu_is_full(i);
+	       listener_value(l, i, METRIC_ACCEPT_QUEUE_UTILIZATION, STAT_SLOW) < LOW_UTILIZATION &&
+	       !cpu_is_full(l, i);
 }
 
 static bool needs_capacity(const struct signal *signal, const struct listener *l,
@@ -253,7 +253,7 @@ static bool needs_capacity(const struct signal *signal, const struct listener *l
 		return false;
 	if (recent(e->hot_ns, now_ns, HOLD_NS) || is_standing(signal, l, i, now_ns))
 		return true;
-	return cpu_is_full(i) && recent(e->moved_ns, now_ns, HOLD_NS);
+	return cpu_is_full(l, i) && recent(e->moved_ns, now_ns, HOLD_NS);
 }
 
 static enum diagnosis decide(const struct signal *signal, const struct listener *l,

@@ -216,6 +216,7 @@ static void response_values(struct listener *l, const struct listener_sample *s,
 		histogram_push(l->histogram, &l->timeline, s->response_buckets, !l->interval.ns,
 			       &interval);
 		histogram_quantiles(&interval, q);
+		l->buckets_stale = true;
 	}
 	for (size_t i = 0; i < QUANTILES; i++)
 		value[quantile_metric[i]] = q[i];
@@ -302,8 +303,6 @@ static void copy_facts(struct indicator *i, const struct listener_sample *s,
 	i->overflows = s->overflows;
 	i->syns = s->syns;
 	i->response_ns = s->response_ns;
-	if (s->response_buckets && (l->interval.delta.responses || !l->interval.ns))
-		memcpy(i->response_buckets, s->response_buckets, sizeof(i->response_buckets));
 }
 
 static void learn_capacity(const struct signal *signal, struct listener *l,
@@ -328,8 +327,13 @@ static bool other_owner(const struct listener *l, const struct listener_sample *
 		indicator->owner.cgroup_id != owner->cgroup_id || (process && l->pid != s->pid));
 }
 
-static void push_all(struct listener *l, const struct listener_sample *s, struct indicator *i,
-		     uint64_t time_ns)
+#define BIT(metric) (1U << (metric))
+#define QUANTILE_BITS                                                                    \
+	(BIT(METRIC_RESPONSE_TIME_P50_SECONDS) | BIT(METRIC_RESPONSE_TIME_P90_SECONDS) | \
+	 BIT(METRIC_RESPONSE_TIME_P99_SECONDS))
+_Static_assert(METRIC_ALL <= 32, "a bit for each metric must fit in uint32_t");
+
+static void push_all(struct listener *l, const struct listener_sample *s, uint64_t time_ns)
 {
 	double value[METRIC_ALL], peak[METRIC_ALL];
 	struct timeline_step step;
@@ -338,20 +342,49 @@ static void push_all(struct listener *l, const struct listener_sample *s, struct
 	fill_values(l, s, time_ns, value);
 	response_values(l, s, &step, value);
 	fill_peaks(l, s, value, peak);
-	for (int m = 0; m < METRIC_ALL; m++) {
-		bool changed = window_push(&l->windows[m], &l->timeline, &step, value[m], peak[m]);
-
-		/* An edge wrote over them. */
-		if (changed || l->edge_peak)
-			window_statistics(&l->windows[m], &l->timeline,
-					  m < METRIC_COUNT ? i->value[m]
-							   : l->inner[m - METRIC_COUNT]);
-	}
-	l->slow_syns = l->inner[METRIC_SYNS_PER_SECOND - METRIC_COUNT][STAT_SLOW];
-	l->slow_closes = l->inner[METRIC_CLOSES_PER_SECOND - METRIC_COUNT][STAT_SLOW];
+	for (unsigned m = 0; m < METRIC_ALL; m++)
+		if (window_push(&l->windows[m], &l->timeline, value[m], peak[m]))
+			l->stale |= BIT(m);
 	wait_push(l);
-	response_statistics(l, i);
-	wait_statistics(l, i);
+	if (l->edge_peak) /* an edge wrote over them */
+		l->stale |= BIT(METRIC_ACCEPT_QUEUE_DEPTH) | BIT(METRIC_ACCEPT_QUEUE_UTILIZATION);
+	if (l->counters.waits)
+		l->stale |= BIT(METRIC_ACCEPT_QUEUE_WAIT_SECONDS);
+	if (l->histogram && l->histogram->length)
+		l->stale |= QUANTILE_BITS;
+}
+
+void listener_refresh(struct listener *l, struct indicator *i, uint32_t metrics)
+{
+	uint32_t due = l->stale & metrics;
+
+	if (metrics == UINT32_MAX && l->buckets_stale) {
+		memcpy(i->response_buckets, l->histogram->previous, sizeof(i->response_buckets));
+		l->buckets_stale = false;
+	}
+	if (due & QUANTILE_BITS)
+		due |= QUANTILE_BITS;
+	for (unsigned m = 0; m < METRIC_COUNT && due; m++)
+		if (due & BIT(m))
+			window_statistics(&l->windows[m], &l->timeline, i->value[m]);
+	if (due & QUANTILE_BITS)
+		response_statistics(l, i);
+	if (due & BIT(METRIC_ACCEPT_QUEUE_WAIT_SECONDS))
+		wait_statistics(l, i);
+	l->stale &= ~due;
+}
+
+double listener_value(const struct listener *l, const struct indicator *i, unsigned metric,
+		      enum statistic statistic)
+{
+	const struct timeline *t = &l->timeline;
+
+	if (metric < METRIC_COUNT && !(l->stale & BIT(metric)))
+		return i->value[metric][statistic];
+	if (statistic == STAT_LAST)
+		return l->windows[metric].last;
+	return window_mean(&l->windows[metric], t,
+			   statistic == STAT_FAST ? t->fast_count : t->count);
 }
 
 void listener_feed(const struct signal *signal, struct listener *l, struct indicator *indicator,
@@ -364,7 +397,7 @@ void listener_feed(const struct signal *signal, struct listener *l, struct indic
 	take_interval(l, s, time_ns);
 	usage_update(&signal->config, l, &placed->usage, rebase, time_ns);
 	l->pid = s->pid;
-	push_all(l, s, indicator, time_ns);
+	push_all(l, s, time_ns);
 	l->time_ns = time_ns;
 	copy_facts(indicator, s, placed, l);
 	learn_capacity(signal, l, s, indicator);
@@ -404,6 +437,8 @@ void listener_edge(struct listener *l, struct indicator *i, const struct edge *e
 {
 	uint64_t since_ns = edge->time_ns - i->time_ns;
 
+	listener_refresh(l, i,
+			 BIT(METRIC_ACCEPT_QUEUE_DEPTH) | BIT(METRIC_ACCEPT_QUEUE_UTILIZATION));
 	l->edge_peak = MAX(l->edge_peak, edge->depth);
 	l->edge_worst_limit = MAX(l->edge_worst_limit, edge->limit);
 	raise_metric(l, i, METRIC_ACCEPT_QUEUE_DEPTH, edge->depth, since_ns);

@@ -23,9 +23,6 @@ enum { METRIC_SYNS_PER_SECOND = METRIC_COUNT, METRIC_CLOSES_PER_SECOND, METRIC_A
 struct timeline {
 	uint64_t fast_ns, slow_ns;
 	uint64_t time_ns[WINDOW_SLOTS], span_ns[WINDOW_SLOTS];
-	double x[WINDOW_SLOTS]; /* seconds since the origin, which moves now and then */
-	uint64_t origin_ns;
-	uint8_t age; /* slots since the origin moved */
 	uint8_t fast_count; /* slots in the fast window */
 	uint8_t newest; /* index */
 	uint8_t count;
@@ -33,19 +30,13 @@ struct timeline {
 	uint64_t merged_span_ns; /* how long that slot was before */
 };
 
-/* Sums over slots whose value is known. */
-struct sums {
-	double span, weighted; /* nanoseconds, and values times them */
-	double x, xx, v, xv; /* seconds since the origin, and values: for the trend */
+/* NaN: not known then. */
+struct slot {
+	double value, peak;
 };
 
 struct ring {
-	double value[WINDOW_SLOTS], peak[WINDOW_SLOTS]; /* NaN: not known then */
-	uint8_t order[WINDOW_SLOTS]; /* indices of the known ones by value */
-	uint8_t known;
-	bool peaks; /* some peak is above its value */
-	uint64_t origin_ns; /* of the sums; 0: to be made from scratch */
-	struct sums slow; /* kept as slots come and go */
+	struct slot at[WINDOW_SLOTS];
 };
 
 /* One metric over the slow window. Most metrics of most listeners do not change: they need no
@@ -70,10 +61,11 @@ static inline uint8_t timeline_slot(const struct timeline *timeline, uint8_t i)
 }
 
 /* Returns whether the statistics are others than before. */
-bool window_push(struct window *window, const struct timeline *timeline,
-		 const struct timeline_step *step, double value, double peak);
+bool window_push(struct window *window, const struct timeline *timeline, double value, double peak);
 void window_statistics(const struct window *window, const struct timeline *timeline,
 		       double out[STAT_COUNT]);
+/* Of the newest slots: STAT_FAST or STAT_SLOW alone, which costs less. */
+double window_mean(const struct window *window, const struct timeline *timeline, uint8_t slots);
 void window_free(struct window *window);
 
 /* ---- histogram.c: response times of the slow window ---- */
@@ -177,8 +169,9 @@ struct listener {
 	double cpu_cores, cpu_utilization, throttled, cpu_pressure, memory_pressure;
 	struct timeline timeline;
 	struct window windows[METRIC_ALL];
-	double inner[METRIC_ALL - METRIC_COUNT][STAT_COUNT];
-	double slow_syns, slow_closes; /* per second, means of the slow window */
+	uint32_t stale; /* a bit for each metric whose statistics in the indicator are not made yet
+			 */
+	bool buckets_stale; /* the same of its response_buckets */
 	/* Accepts and their waits in each slot, where accept(2) is visible. */
 	float wait_ns[WINDOW_SLOTS], waits[WINDOW_SLOTS];
 	struct histogram *histogram; /* NULL: no response yet */
@@ -192,14 +185,21 @@ struct signal {
 	bool requests_seen; /* requests can be counted here */
 	VEC(struct indicator) indicators; /* by slot */
 	VEC(struct listener *) listeners; /* same index */
+	uint32_t fresh; /* metrics of which no listener is stale */
 };
 
 struct listener *listener_new(const struct signal_config *config, const struct listener_sample *s);
 void listener_free(struct listener *listener);
-/* Counters, windows and all values of the indicator but its diagnosis. */
+/* Counters and windows, and the facts of the indicator; its values become stale. */
 void listener_feed(const struct signal *signal, struct listener *listener,
 		   struct indicator *indicator, const struct listener_sample *s,
 		   const struct placed *placed, uint64_t time_ns);
+/* Makes what is stale of these metrics (a bit each); UINT32_MAX: and the response_buckets. */
+void listener_refresh(struct listener *listener, struct indicator *indicator, uint32_t metrics);
+/* The mean of STAT_FAST or STAT_SLOW, or STAT_LAST, stale or not. Not for waits and response times,
+ * whose means are by connection. metric: of METRIC_ALL. */
+double listener_value(const struct listener *listener, const struct indicator *indicator,
+		      unsigned metric, enum statistic statistic);
 /* The depth that a handshake saw after the newest sample. */
 void listener_edge(struct listener *listener, struct indicator *indicator, const struct edge *edge);
 
@@ -222,7 +222,7 @@ void diagnose(const struct signal *signal, struct listener *listener, struct ind
 /* The owner's CPU is known and hardly used. */
 bool cpu_is_low(const struct signal_config *config, const struct listener *listener,
 		const struct indicator *indicator);
-bool cpu_is_full(const struct indicator *indicator);
+bool cpu_is_full(const struct listener *listener, const struct indicator *indicator);
 void reason_write(const struct signal *signal, struct listener *listener,
 		  struct indicator *indicator, uint64_t now_ns);
 

@@ -6,9 +6,19 @@
 #define SAY_QUIET_EVERY_NS NS_PER_S
 #define SAY_EVERY_NS (300 * NS_PER_MS)
 
-static double at(const struct indicator *i, enum metric metric, enum statistic statistic)
+/* STAT_LAST, STAT_FAST or STAT_SLOW. */
+static double at(const struct listener *l, const struct indicator *i, unsigned metric,
+		 enum statistic statistic)
 {
-	double value = i->value[metric][statistic];
+	double value = listener_value(l, i, metric, statistic);
+
+	return isnan(value) ? 0 : value;
+}
+
+/* The highest depth in the slow window: reason_write() has seen to it that it is made. */
+static double depth_peak(const struct indicator *i)
+{
+	double value = i->value[METRIC_ACCEPT_QUEUE_DEPTH][STAT_SLOW_PEAK];
 
 	return isnan(value) ? 0 : value;
 }
@@ -30,7 +40,7 @@ static const char *who(const struct indicator *i)
 /* "the unit used 0.02 cores", "the CPU use of the unit is not known" */
 static void cpu_text(const struct listener *l, const struct indicator *i, char *out, size_t size)
 {
-	double cores = i->value[METRIC_CPU_CORES][STAT_FAST];
+	double cores = listener_value(l, i, METRIC_CPU_CORES, STAT_FAST);
 
 	if (isnan(cores))
 		snprintf(out, size, "the CPU use of %s is not known", who(i));
@@ -50,20 +60,20 @@ static void say_needs_capacity(const struct signal *signal, const struct listene
 			       struct indicator *i, uint64_t now_ns)
 {
 	const char *meaning = "more arrives than is taken: add capacity";
-	double depth = at(i, METRIC_ACCEPT_QUEUE_DEPTH, STAT_LAST);
-	double peak = at(i, METRIC_ACCEPT_QUEUE_DEPTH, STAT_SLOW_PEAK);
+	double depth = at(l, i, METRIC_ACCEPT_QUEUE_DEPTH, STAT_LAST);
+	double peak = depth_peak(i);
 	char cpu[80];
 
 	cpu_text(l, i, cpu, sizeof(cpu));
-	if (depth <= 0 && peak < edge_level(&signal->config, l) && cpu_is_full(i)) {
+	if (depth <= 0 && peak < edge_level(&signal->config, l) && cpu_is_full(l, i)) {
 		snprintf(i->reason, sizeof(i->reason),
 			 "%s, at %.0f requests/s and %.0f in flight: it works at its CPU limit; "
 			 "add capacity before a queue forms",
-			 cpu, at(i, METRIC_REQUESTS_PER_SECOND, STAT_FAST),
-			 at(i, METRIC_REQUESTS_IN_FLIGHT, STAT_LAST));
+			 cpu, at(l, i, METRIC_REQUESTS_PER_SECOND, STAT_FAST),
+			 at(l, i, METRIC_REQUESTS_IN_FLIGHT, STAT_LAST));
 		return;
 	}
-	if (at(i, METRIC_CPU_THROTTLED_RATIO, STAT_SLOW) > 0.1)
+	if (at(l, i, METRIC_CPU_THROTTLED_RATIO, STAT_SLOW) > 0.1)
 		meaning = "its CPU quota holds it back: raise the limit or add capacity";
 	else if (cpu_is_low(&signal->config, l, i) &&
 		 seconds(l->evidence.waiting_since_ns, now_ns) > 1)
@@ -73,14 +83,14 @@ static void say_needs_capacity(const struct signal *signal, const struct listene
 		 "accept queue at %.0f of %u (peak %.0f in %.0f s), %.0f accepted/s, %.0f in "
 		 "flight, %s: %s",
 		 depth, i->queue_limit, peak, (double)l->timeline.slow_ns / (double)NS_PER_S,
-		 at(i, METRIC_ACCEPTS_PER_SECOND, STAT_FAST),
-		 at(i, METRIC_REQUESTS_IN_FLIGHT, STAT_LAST), cpu, meaning);
+		 at(l, i, METRIC_ACCEPTS_PER_SECOND, STAT_FAST),
+		 at(l, i, METRIC_REQUESTS_IN_FLIGHT, STAT_LAST), cpu, meaning);
 }
 
 static void say_stalled(const struct signal *signal, const struct listener *l, struct indicator *i,
 			uint64_t now_ns)
 {
-	double depth = at(i, METRIC_ACCEPT_QUEUE_DEPTH, STAT_LAST);
+	double depth = at(l, i, METRIC_ACCEPT_QUEUE_DEPTH, STAT_LAST);
 	double still = seconds(l->evidence.still_since_ns, now_ns);
 	char cpu[80];
 
@@ -89,10 +99,12 @@ static void say_stalled(const struct signal *signal, const struct listener *l, s
 		snprintf(i->reason, sizeof(i->reason),
 			 "accept queue at %.0f of %u, %.0f accepted/s, %s: it was stalled and may "
 			 "be moving again; more instances would not help",
-			 depth, i->queue_limit, at(i, METRIC_ACCEPTS_PER_SECOND, STAT_FAST), cpu);
+			 depth, i->queue_limit, at(l, i, METRIC_ACCEPTS_PER_SECOND, STAT_FAST),
+			 cpu);
 		return;
 	}
-	if (!isnan(i->value[METRIC_CPU_CORES][STAT_FAST]) && !cpu_is_low(&signal->config, l, i)) {
+	if (!isnan(listener_value(l, i, METRIC_CPU_CORES, STAT_FAST)) &&
+	    !cpu_is_low(&signal->config, l, i)) {
 		snprintf(
 			i->reason, sizeof(i->reason),
 			"accept queue stood at %.0f of %u for %.1f s, nothing was accepted, %s: it "
@@ -114,8 +126,8 @@ static void say_backlog(const struct listener *l, struct indicator *i)
 		 "short bursts overflowed a backlog of %u (%.0f overflows/s) though the queue is "
 		 "%.0f %% full on average: raise the backlog of listen(2) and net.core.somaxconn; "
 		 "more instances are not needed",
-		 l->worst_limit, at(i, METRIC_OVERFLOWS_PER_SECOND, STAT_SLOW),
-		 100 * at(i, METRIC_ACCEPT_QUEUE_UTILIZATION, STAT_SLOW));
+		 l->worst_limit, at(l, i, METRIC_OVERFLOWS_PER_SECOND, STAT_SLOW),
+		 100 * at(l, i, METRIC_ACCEPT_QUEUE_UTILIZATION, STAT_SLOW));
 }
 
 static void say_attack(const struct listener *l, struct indicator *i)
@@ -126,17 +138,17 @@ static void say_attack(const struct listener *l, struct indicator *i)
 			"%.0f connections/s were opened and closed with %.0f requests/s in them: a "
 			"scan or a health check gone wild; filter the source, more instances would "
 			"only be scanned too",
-			at(i, METRIC_CONNECTIONS_PER_SECOND, STAT_SLOW),
-			at(i, METRIC_REQUESTS_PER_SECOND, STAT_SLOW));
+			at(l, i, METRIC_CONNECTIONS_PER_SECOND, STAT_SLOW),
+			at(l, i, METRIC_REQUESTS_PER_SECOND, STAT_SLOW));
 		return;
 	}
 	snprintf(i->reason, sizeof(i->reason),
 		 "%.0f SYNs/s but %.0f connections/s came about, SYN queue %u, %.0f drops/s: a SYN "
 		 "flood or a scan; keep net.ipv4.tcp_syncookies on and filter the source, do not "
 		 "scale",
-		 isnan(l->slow_syns) ? 0 : l->slow_syns,
-		 at(i, METRIC_CONNECTIONS_PER_SECOND, STAT_SLOW), l->syn_queue,
-		 at(i, METRIC_DROPS_PER_SECOND, STAT_SLOW));
+		 at(l, i, METRIC_SYNS_PER_SECOND, STAT_SLOW),
+		 at(l, i, METRIC_CONNECTIONS_PER_SECOND, STAT_SLOW), l->syn_queue,
+		 at(l, i, METRIC_DROPS_PER_SECOND, STAT_SLOW));
 }
 
 static void say_ok(const struct listener *l, struct indicator *i)
@@ -148,9 +160,8 @@ static void say_ok(const struct listener *l, struct indicator *i)
 		 "%.0f connections/s and %.0f requests/s, the accept queue was at most at %.0f of "
 		 "%u "
 		 "in the last %.0f s, %s: nothing to do",
-		 at(i, METRIC_CONNECTIONS_PER_SECOND, STAT_SLOW),
-		 at(i, METRIC_REQUESTS_PER_SECOND, STAT_SLOW),
-		 at(i, METRIC_ACCEPT_QUEUE_DEPTH, STAT_SLOW_PEAK), i->queue_limit,
+		 at(l, i, METRIC_CONNECTIONS_PER_SECOND, STAT_SLOW),
+		 at(l, i, METRIC_REQUESTS_PER_SECOND, STAT_SLOW), depth_peak(i), i->queue_limit,
 		 (double)l->timeline.slow_ns / (double)NS_PER_S, cpu);
 }
 
@@ -159,14 +170,14 @@ static void say_idle(const struct listener *l, struct indicator *i)
 	if (i->sockets == 0) {
 		snprintf(i->reason, sizeof(i->reason),
 			 "nobody listens here any more, %.0f connections live on: nothing to do",
-			 at(i, METRIC_OPEN_CONNECTIONS, STAT_LAST));
+			 at(l, i, METRIC_OPEN_CONNECTIONS, STAT_LAST));
 		return;
 	}
 	snprintf(i->reason, sizeof(i->reason),
 		 "no connection and no request in the last %.0f s, %.0f connections are open: "
 		 "nothing to do",
 		 (double)l->timeline.slow_ns / (double)NS_PER_S,
-		 at(i, METRIC_OPEN_CONNECTIONS, STAT_LAST));
+		 at(l, i, METRIC_OPEN_CONNECTIONS, STAT_LAST));
 }
 
 void reason_write(const struct signal *signal, struct listener *l, struct indicator *i,
@@ -180,6 +191,7 @@ void reason_write(const struct signal *signal, struct listener *l, struct indica
 	    now_ns - e->said_ns < (quiet ? SAY_QUIET_EVERY_NS : SAY_EVERY_NS))
 		return;
 	e->said_ns = now_ns;
+	listener_refresh(l, i, 1U << METRIC_ACCEPT_QUEUE_DEPTH);
 	switch (i->diagnosis) {
 	case DIAGNOSIS_NEEDS_CAPACITY:
 		say_needs_capacity(signal, l, i, now_ns);

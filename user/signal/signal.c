@@ -123,6 +123,7 @@ int signal_feed(struct signal *signal, const struct sample *sample, const struct
 	if (sample->time_ns <= signal->time_ns)
 		return -EINVAL;
 	signal->time_ns = sample->time_ns;
+	signal->fresh = 0;
 	for (size_t i = 0; i < sample->count; i++) {
 		const struct listener_sample *s = &sample->listeners[i];
 		size_t at = find_or_insert(signal, s);
@@ -158,8 +159,16 @@ int signal_edge(struct signal *signal, const struct edge *edge)
 	return 0;
 }
 
-size_t signal_indicators(struct signal *signal, const struct indicator **out)
+size_t signal_indicators_for(struct signal *signal, uint32_t metrics, const struct indicator **out)
 {
+	for (size_t i = 0; i < signal->listeners.count && (metrics & ~signal->fresh); i++)
+		listener_refresh(signal->listeners.at[i], &signal->indicators.at[i], metrics);
+	signal->fresh |= metrics;
 	*out = signal->indicators.at;
 	return signal->indicators.count;
+}
+
+size_t signal_indicators(struct signal *signal, const struct indicator **out)
+{
+	return signal_indicators_for(signal, UINT32_MAX, out);
 }

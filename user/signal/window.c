@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The slow window of one metric as a ring of slots, with the order of its values kept as they come
- * and go, so that peaks and percentiles cost nothing when they are read.
+ * The slow window of one metric as a ring of slots. Every sample of every listener is pushed, few
+ * of their statistics are read: a push touches one slot and no more, and a statistic is made from
+ * the slots when somebody asks.
  */
 #include "signal/private.h"
-
-#define RENEW_AFTER 32
 
 static const double not_known = NAN;
 
@@ -29,23 +28,6 @@ static bool merges(const struct timeline *t, uint64_t time_ns)
 		return false;
 	before = t->time_ns[timeline_slot(t, 1)];
 	return time_ns - before < t->slow_ns / WINDOW_SPANS;
-}
-
-/* Moving the origin makes all sums be made from scratch: what is added and taken off in turn leaves
- * rounding behind, and far from the origin the slope would lose its digits. */
-static void set_axis(struct timeline *t)
-{
-	uint8_t slot = t->newest;
-
-	t->age += !t->merged;
-	if (t->origin_ns && t->age < RENEW_AFTER) {
-		t->x[slot] = (double)(t->time_ns[slot] - t->origin_ns) / (double)NS_PER_S;
-		return;
-	}
-	t->age = 0;
-	t->origin_ns = t->time_ns[slot];
-	for (uint8_t i = 0; i < t->count; i++, slot = slot_before(slot))
-		t->x[slot] = -(double)(t->origin_ns - t->time_ns[slot]) / (double)NS_PER_S;
 }
 
 static uint8_t timeline_within(const struct timeline *t, uint64_t period_ns)
@@ -81,79 +63,7 @@ void timeline_advance(struct timeline *t, uint64_t time_ns, struct timeline_step
 		step->evicted[step->evicted_count++] = oldest;
 		t->count--;
 	}
-	set_axis(t);
 	t->fast_count = timeline_within(t, t->fast_ns);
-}
-
-/* ---- order ---- */
-
-static void order_remove(struct ring *ring, uint8_t slot)
-{
-	uint8_t *at = memchr(ring->order, slot, ring->known);
-
-	if (!at)
-		return;
-	memmove(at, at + 1, (size_t)(ring->order + ring->known - at - 1));
-	ring->known--;
-}
-
-static void order_insert(struct ring *ring, uint8_t slot)
-{
-	double value = ring->value[slot];
-	uint8_t low = 0, high = ring->known;
-
-	if (isnan(value))
-		return;
-	while (low < high) {
-		uint8_t middle = (uint8_t)((low + high) / 2);
-
-		if (ring->value[ring->order[middle]] <= value)
-			low = (uint8_t)(middle + 1);
-		else
-			high = middle;
-	}
-	memmove(ring->order + low + 1, ring->order + low, (size_t)(ring->known - low));
-	ring->order[low] = slot;
-	ring->known++;
-}
-
-/* ---- sums ---- */
-
-/* Takes a slot in (sign 1) or out (sign -1). */
-static void sums_change(struct sums *s, const struct ring *ring, const struct timeline *t,
-			uint8_t slot, double span_ns, double sign)
-{
-	double value = ring->value[slot], x = t->x[slot];
-
-	if (isnan(value))
-		return;
-	s->span += sign * span_ns;
-	s->weighted += sign * span_ns * value;
-	s->x += sign * x;
-	s->xx += sign * x * x;
-	s->v += sign * value;
-	s->xv += sign * x * value;
-}
-
-static void sums_renew(struct ring *ring, const struct timeline *t)
-{
-	uint8_t slot = t->newest;
-
-	ring->slow = (struct sums){0};
-	ring->origin_ns = t->origin_ns;
-	ring->peaks = false;
-	for (uint8_t i = 0; i < t->count; i++, slot = slot_before(slot)) {
-		sums_change(&ring->slow, ring, t, slot, (double)t->span_ns[slot], 1);
-		ring->peaks |= ring->peak[slot] > ring->value[slot];
-	}
-}
-
-static void ring_set(struct ring *ring, uint8_t slot, double value, double peak)
-{
-	ring->value[slot] = value;
-	ring->peak[slot] = peak;
-	ring->peaks |= peak > value;
-	order_insert(ring, slot);
 }
 
 /* ---- push ---- */
@@ -165,20 +75,15 @@ static void unfold(struct window *w, const struct timeline *t)
 		w->ring = calloc(1, sizeof(*w->ring));
 	if (!w->ring)
 		abort();
-	w->ring->known = 0;
-	w->ring->peaks = false;
 	for (uint8_t i = t->merged ? 0 : 1; i < t->count; i++)
-		ring_set(w->ring, timeline_slot(t, i), w->last, w->last);
-	/* The sums are made when the newest slot has its value. */
-	w->ring->origin_ns = 0;
+		w->ring->at[timeline_slot(t, i)] = (struct slot){w->last, w->last};
 	w->constant = false;
 	w->run = 0;
 }
 
 /* Mean by time of what the slot held and what is new. */
-static double merged_value(const struct ring *ring, const struct timeline *t, double value)
+static double merged_value(double old, const struct timeline *t, double value)
 {
-	double old = ring->value[t->newest];
 	double before = (double)t->merged_span_ns, now = (double)t->span_ns[t->newest];
 
 	if (isnan(old) || isnan(value))
@@ -186,34 +91,16 @@ static double merged_value(const struct ring *ring, const struct timeline *t, do
 	return old + (value - old) * (now > before ? (now - before) / now : 0);
 }
 
-static void ring_evict(struct ring *ring, const struct timeline *t,
-		       const struct timeline_step *step)
+static void ring_push(struct ring *ring, const struct timeline *t, double value, double peak)
 {
-	for (uint8_t i = 0; i < step->evicted_count; i++) {
-		uint8_t slot = step->evicted[i];
-
-		sums_change(&ring->slow, ring, t, slot, (double)t->span_ns[slot], -1);
-		order_remove(ring, slot);
-	}
-}
-
-static void ring_push(struct window *w, const struct timeline *t, double value, double peak)
-{
-	struct ring *ring = w->ring;
+	struct slot *slot = &ring->at[t->newest];
 
 	if (t->merged) {
-		value = merged_value(ring, t, value);
-		if (ring->peak[t->newest] > peak || isnan(peak))
-			peak = ring->peak[t->newest];
-		order_remove(ring, t->newest);
-		/* The time of the slot is another one already. */
-		ring->origin_ns = 0;
+		value = merged_value(slot->value, t, value);
+		if (slot->peak > peak || isnan(peak))
+			peak = slot->peak;
 	}
-	ring_set(ring, t->newest, value, peak);
-	if (ring->origin_ns != t->origin_ns)
-		sums_renew(ring, t);
-	else
-		sums_change(&ring->slow, ring, t, t->newest, (double)t->span_ns[t->newest], 1);
+	*slot = (struct slot){value, peak};
 }
 
 /* How many of the newest slots hold nothing but the new value. */
@@ -227,8 +114,7 @@ static uint32_t run_after(const struct window *w, const struct timeline *t, doub
 	return t->merged ? 0 : 1;
 }
 
-bool window_push(struct window *w, const struct timeline *t, const struct timeline_step *step,
-		 double value, double peak)
+bool window_push(struct window *w, const struct timeline *t, double value, double peak)
 {
 	bool first = t->count == 1 && !t->merged;
 
@@ -246,8 +132,7 @@ bool window_push(struct window *w, const struct timeline *t, const struct timeli
 	}
 	if (w->constant)
 		unfold(w, t);
-	ring_evict(w->ring, t, step);
-	ring_push(w, t, value, peak);
+	ring_push(w->ring, t, value, peak);
 	w->run = run_after(w, t, value, peak);
 	w->last = value;
 	w->constant = w->run >= t->count;
@@ -256,86 +141,97 @@ bool window_push(struct window *w, const struct timeline *t, const struct timeli
 
 /* ---- statistics ---- */
 
+/* Over the newest slots whose value is known. */
+struct sums {
+	double span, weighted; /* nanoseconds, and values times them */
+	double x, xx, v, xv; /* seconds since the newest slot, and values: for the trend */
+	double lowest, highest, peak;
+	unsigned known;
+};
+
+static void sum_up(const struct ring *ring, const struct timeline *t, uint8_t slots,
+		   struct sums *sums)
+{
+	uint64_t now_ns = t->time_ns[t->newest];
+	uint8_t at = t->newest;
+
+	*sums = (struct sums){.lowest = INFINITY, .highest = -INFINITY, .peak = not_known};
+	for (uint8_t i = 0; i < slots; i++, at = slot_before(at)) {
+		double value = ring->at[at].value, peak = ring->at[at].peak;
+		double x = -(double)(now_ns - t->time_ns[at]) / (double)NS_PER_S;
+
+		if (!isnan(peak) && !(peak <= sums->peak))
+			sums->peak = peak;
+		if (isnan(value))
+			continue;
+		sums->known++;
+		sums->span += (double)t->span_ns[at];
+		sums->weighted += (double)t->span_ns[at] * value;
+		sums->x += x;
+		sums->xx += x * x;
+		sums->v += value;
+		sums->xv += x * value;
+		sums->lowest = value < sums->lowest ? value : sums->lowest;
+		sums->highest = value > sums->highest ? value : sums->highest;
+	}
+}
+
 /* By time; a lone first sample has no time before it. Rounding must not leave the values' range. */
-static double mean_of(const struct sums *s, unsigned known, double lowest, double highest)
+static double mean_of(const struct sums *s)
 {
 	double mean;
 
-	if (!known)
+	if (!s->known)
 		return not_known;
-	mean = s->span > 0 ? s->weighted / s->span : s->v / known;
-	return mean < lowest ? lowest : mean > highest ? highest : mean;
-}
-
-static double lowest_of(const struct ring *ring)
-{
-	return ring->known ? ring->value[ring->order[0]] : not_known;
-}
-
-static double highest_of(const struct ring *ring)
-{
-	return ring->known ? ring->value[ring->order[ring->known - 1]] : not_known;
-}
-
-static double peak_of(const struct ring *ring, const struct timeline *t, uint8_t slots)
-{
-	double peak = not_known;
-	uint8_t slot = t->newest;
-
-	for (uint8_t i = 0; i < slots; i++, slot = slot_before(slot)) {
-		if (!(ring->peak[slot] <= peak) && !isnan(ring->peak[slot]))
-			peak = ring->peak[slot];
-	}
-	return peak;
-}
-
-static double fast_mean(const struct ring *ring, const struct timeline *t, uint8_t slots)
-{
-	double span = 0, weighted = 0, plain = 0, low = INFINITY, high = -INFINITY;
-	uint8_t slot = t->newest;
-	unsigned known = 0;
-
-	for (uint8_t i = 0; i < slots; i++, slot = slot_before(slot)) {
-		double value = ring->value[slot];
-
-		if (isnan(value))
-			continue;
-		known++;
-		span += (double)t->span_ns[slot];
-		weighted += (double)t->span_ns[slot] * value;
-		plain += value;
-		low = value < low ? value : low;
-		high = value > high ? value : high;
-	}
-	return mean_of(&(struct sums){.span = span, .weighted = weighted, .v = plain}, known, low,
-		       high);
-}
-
-/* Nearest rank. */
-static double percentile(const struct ring *ring, unsigned percent)
-{
-	unsigned rank = (percent * ring->known + 99) / 100;
-
-	if (!ring->known)
-		return not_known;
-	return ring->value[ring->order[MAX(rank, 1u) - 1]];
+	mean = s->span > 0 ? s->weighted / s->span : s->v / s->known;
+	return CLAMP(mean, s->lowest, s->highest);
 }
 
 /* Slope of the least-squares line through the slots, per second; three points at least. */
-static double slope(const struct ring *ring)
+static double slope_of(const struct sums *s)
 {
-	const struct sums *s = &ring->slow;
-	double n = ring->known;
+	double n = s->known;
 	double below = n * s->xx - s->x * s->x;
 
-	if (ring->known < 3 || below <= 1e-12)
+	if (s->known < 3 || below <= 1e-12)
 		return not_known;
 	return (n * s->xv - s->x * s->v) / below;
 }
 
+/* The known values, in order. */
+static unsigned sort_values(const struct ring *ring, const struct timeline *t,
+			    double sorted[WINDOW_SLOTS])
+{
+	unsigned known = 0;
+	uint8_t slot = t->newest;
+
+	for (uint8_t i = 0; i < t->count; i++, slot = slot_before(slot)) {
+		double value = ring->at[slot].value;
+		unsigned at = known;
+
+		if (isnan(value))
+			continue;
+		for (; at && sorted[at - 1] > value; at--)
+			sorted[at] = sorted[at - 1];
+		sorted[at] = value;
+		known++;
+	}
+	return known;
+}
+
+/* Nearest rank. */
+static double percentile(const double *sorted, unsigned known, unsigned percent)
+{
+	unsigned rank = (percent * known + 99) / 100;
+
+	return known ? sorted[MAX(rank, 1u) - 1] : not_known;
+}
+
 void window_statistics(const struct window *w, const struct timeline *t, double out[STAT_COUNT])
 {
-	const struct ring *ring = w->ring;
+	double sorted[WINDOW_SLOTS];
+	struct sums fast, slow;
+	unsigned known;
 
 	if (w->constant) {
 		for (int i = 0; i < STAT_COUNT; i++)
@@ -343,15 +239,28 @@ void window_statistics(const struct window *w, const struct timeline *t, double 
 		out[STAT_TREND] = isnan(w->last) || t->count < 3 ? not_known : 0;
 		return;
 	}
+	sum_up(w->ring, t, t->fast_count, &fast);
+	sum_up(w->ring, t, t->count, &slow);
+	known = sort_values(w->ring, t, sorted);
 	out[STAT_LAST] = w->last;
-	out[STAT_FAST] = fast_mean(ring, t, t->fast_count);
-	out[STAT_FAST_PEAK] = peak_of(ring, t, t->fast_count);
-	out[STAT_SLOW] = mean_of(&ring->slow, ring->known, lowest_of(ring), highest_of(ring));
-	out[STAT_SLOW_PEAK] = ring->peaks ? peak_of(ring, t, t->count) : highest_of(ring);
-	out[STAT_SLOW_P50] = percentile(ring, 50);
-	out[STAT_SLOW_P90] = percentile(ring, 90);
-	out[STAT_SLOW_P99] = percentile(ring, 99);
-	out[STAT_TREND] = slope(ring);
+	out[STAT_FAST] = mean_of(&fast);
+	out[STAT_FAST_PEAK] = fast.peak;
+	out[STAT_SLOW] = mean_of(&slow);
+	out[STAT_SLOW_PEAK] = slow.peak;
+	out[STAT_SLOW_P50] = percentile(sorted, known, 50);
+	out[STAT_SLOW_P90] = percentile(sorted, known, 90);
+	out[STAT_SLOW_P99] = percentile(sorted, known, 99);
+	out[STAT_TREND] = slope_of(&slow);
+}
+
+double window_mean(const struct window *w, const struct timeline *t, uint8_t slots)
+{
+	struct sums sums;
+
+	if (w->constant)
+		return w->last;
+	sum_up(w->ring, t, slots, &sums);
+	return mean_of(&sums);
 }
 
 void window_free(struct window *window)
