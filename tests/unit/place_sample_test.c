@@ -341,6 +341,7 @@ static void test_a_process_counts_with_its_workers(void **state)
 	world_start(&w);
 	w.listener.cgroup_id = 1;
 	w.listener.pid = 10;
+	w.listener.in_flight = 1;
 	write_stat(&w, 10, STAT(10, "ng (x) inx", 10, 100, 0, 5), "11 12 13 ");
 	write_stat(&w, 11, STAT(11, "ng (x) inx", 77, 1000, 0, 6), ""); /* same name */
 	write_stat(&w, 12, STAT(12, "worker", 10, 2000, 0, 7), ""); /* same group */
@@ -361,6 +362,28 @@ static void test_a_process_counts_with_its_workers(void **state)
 	/* Another process with the number: it starts anew, and nothing jumps. */
 	write_stat(&w, 10, STAT(10, "ng (x) inx", 10, 500000, 0, 99), "");
 	assert_true(step(&w, 100 * NS_PER_MS)->usage.cpu_ns < 1000 * (uint64_t)tick_ns);
+	world_end(&w);
+}
+
+static void test_a_process_with_nothing_to_do_is_read_twice_a_second(void **state)
+{
+	struct world w;
+	uint64_t tick_ns = NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);
+
+	(void)state;
+	world_start(&w);
+	w.listener.cgroup_id = 1;
+	w.listener.pid = 10;
+	write_stat(&w, 10, STAT(10, "quiet", 10, 100, 0, 5), "");
+	assert_true(step(&w, 0)->usage.cpu_known);
+	write_stat(&w, 10, STAT(10, "quiet", 10, 107, 0, 5), "");
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(step(&w, 100 * NS_PER_MS)->usage.cpu_ns, 0);
+	assert_int_equal(step(&w, 100 * NS_PER_MS)->usage.cpu_ns, 7 * tick_ns);
+	/* At once when something waits. */
+	write_stat(&w, 10, STAT(10, "quiet", 10, 109, 0, 5), "");
+	w.listener.queue_depth = 1;
+	assert_int_equal(step(&w, 100 * NS_PER_MS)->usage.cpu_ns, 9 * tick_ns);
 	world_end(&w);
 }
 
@@ -704,6 +727,7 @@ int main(void)
 		cmocka_unit_test(test_a_removed_cgroup_keeps_its_name_and_loses_its_figures),
 		cmocka_unit_test(test_listeners_of_the_root_are_owned_by_their_process),
 		cmocka_unit_test(test_a_process_counts_with_its_workers),
+		cmocka_unit_test(test_a_process_with_nothing_to_do_is_read_twice_a_second),
 		cmocka_unit_test(test_hostile_files_do_no_harm),
 		cmocka_unit_test(test_a_file_that_is_a_directory_or_a_link_is_not_read),
 		cmocka_unit_test(test_ten_thousand_cgroups_are_walked_in_bounded_steps),

@@ -48,9 +48,12 @@ bool cpu_is_low(const struct signal_config *config, const struct listener *l,
 	return !isnan(cores) && cores < low;
 }
 
+/* A mean is not above all its values, so that most need not be made. */
 bool cpu_is_full(const struct listener *l, const struct indicator *i)
 {
-	return or_zero(listener_value(l, i, METRIC_CPU_UTILIZATION, STAT_SLOW)) >= FULL_CPU;
+	return l->evidence.cpu_full_ns &&
+	       l->time_ns - l->evidence.cpu_full_ns < 2 * l->timeline.slow_ns &&
+	       or_zero(listener_value(l, i, METRIC_CPU_UTILIZATION, STAT_SLOW)) >= FULL_CPU;
 }
 
 /* ---- evidence ---- */
@@ -108,6 +111,16 @@ static void update_queue(const struct signal *signal, struct listener *l, const 
 	}
 }
 
+static bool too_few_for_flood(const struct listener *l)
+{
+	const struct timeline *t = &l->timeline;
+	uint64_t span_ns = t->time_ns[t->newest] - t->time_ns[timeline_slot(t, t->count - 1)];
+
+	/* With room for how the rates are weighted and rounded. */
+	return (double)l->arrivals_sum * (double)NS_PER_S <
+	       FLOOD_SYNS_PER_SECOND / 2.0 * (double)span_ns;
+}
+
 /*
  * Handshakes that are begun and never completed, or connections completed and closed without a
  * request. SYNs that found the accept queue full are not counted against the sender.
@@ -141,7 +154,7 @@ static void update_flood(const struct signal *signal, struct listener *l, const 
 	struct evidence *e = &l->evidence;
 	bool scan;
 
-	if (!looks_like_flood(signal, l, i, &scan)) {
+	if (too_few_for_flood(l) || !looks_like_flood(signal, l, i, &scan)) {
 		e->flood_since_ns = 0;
 		return;
 	}
@@ -160,6 +173,8 @@ void evidence_update(const struct signal *signal, struct listener *l, const stru
 	uint64_t now_ns = l->time_ns;
 	uint64_t waiting_since_ns = l->evidence.waiting_since_ns;
 
+	if (l->cpu_utilization >= FULL_CPU)
+		l->evidence.cpu_full_ns = now_ns;
 	update_activity(l, d, now_ns);
 	update_progress(l, d, now_ns);
 	update_queue(signal, l, d, waiting_since_ns, now_ns);

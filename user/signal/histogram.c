@@ -68,21 +68,37 @@ void histogram_evict(struct histogram *h, const struct timeline_step *step)
 		queue_evict(h, step->evicted[i]);
 }
 
+/* Most buckets do not change: they are passed over in blocks. */
+#define BLOCK 8
+
+static bool block_is_same(const uint64_t *a, const uint64_t *b)
+{
+	return memcmp(a, b, BLOCK * sizeof(*a)) == 0;
+}
+
 void histogram_push(struct histogram *h, const struct timeline *t, const uint64_t *buckets,
 		    bool rebase, struct histogram_counts *interval)
 {
 	counts_clear(interval);
 	for (size_t b = 0; b < PROBE_BUCKETS; b++) {
-		uint64_t added = buckets[b] > h->previous[b] ? buckets[b] - h->previous[b] : 0;
+		uint64_t added;
+		uint32_t count;
+
+		if (b % BLOCK == 0 && b + BLOCK <= PROBE_BUCKETS &&
+		    block_is_same(&buckets[b], &h->previous[b])) {
+			b += BLOCK - 1;
+			continue;
+		}
+		added = buckets[b] > h->previous[b] ? buckets[b] - h->previous[b] : 0;
+		h->previous[b] = buckets[b];
 		/* The sums of a window must fit in 32 bits: a broken count is cut. */
-		uint32_t count = (uint32_t)MIN(added, UINT32_MAX / WINDOW_SLOTS);
+		count = (uint32_t)MIN(added, UINT32_MAX / WINDOW_SLOTS);
 
 		if (count && !rebase) {
 			queue_add(h, t->newest, (uint8_t)b, count);
 			counts_add(interval, (uint8_t)b, count);
 		}
 	}
-	memcpy(h->previous, buckets, sizeof(h->previous));
 }
 
 void histogram_within(const struct histogram *h, const struct timeline *t, uint8_t slots,

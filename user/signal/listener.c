@@ -327,6 +327,20 @@ static bool other_owner(const struct listener *l, const struct listener_sample *
 		indicator->owner.cgroup_id != owner->cgroup_id || (process && l->pid != s->pid));
 }
 
+static void arrivals_push(struct listener *l, const struct timeline_step *step)
+{
+	uint64_t more = MAX(l->interval.delta.syns, l->interval.delta.established);
+	uint32_t *newest = &l->arrivals[l->timeline.newest];
+
+	for (uint8_t i = 0; i < step->evicted_count; i++) {
+		l->arrivals_sum -= l->arrivals[step->evicted[i]];
+		l->arrivals[step->evicted[i]] = 0;
+	}
+	more = MIN(more, UINT32_MAX - *newest);
+	*newest += (uint32_t)more;
+	l->arrivals_sum += more;
+}
+
 #define BIT(metric) (1U << (metric))
 #define QUANTILE_BITS                                                                    \
 	(BIT(METRIC_RESPONSE_TIME_P50_SECONDS) | BIT(METRIC_RESPONSE_TIME_P90_SECONDS) | \
@@ -346,6 +360,7 @@ static void push_all(struct listener *l, const struct listener_sample *s, uint64
 		if (window_push(&l->windows[m], &l->timeline, value[m], peak[m]))
 			l->stale |= BIT(m);
 	wait_push(l);
+	arrivals_push(l, &step);
 	if (l->edge_peak) /* an edge wrote over them */
 		l->stale |= BIT(METRIC_ACCEPT_QUEUE_DEPTH) | BIT(METRIC_ACCEPT_QUEUE_UTILIZATION);
 	if (l->counters.waits)

@@ -149,6 +149,7 @@ struct evidence {
 	uint64_t short_burst_ns; /* a short burst that overflowed was over */
 	uint64_t flood_since_ns, flood_ns; /* SYNs or connections without requests */
 	uint64_t throttled_ns;
+	uint64_t cpu_full_ns; /* one reading of the CPU use was at the limit */
 	uint64_t diagnosed_ns; /* since when the diagnosis is what it is */
 	uint64_t said_ns; /* when the reason was written */
 	bool scan; /* the flood completes its handshakes */
@@ -174,6 +175,9 @@ struct listener {
 	bool buckets_stale; /* the same of its response_buckets */
 	/* Accepts and their waits in each slot, where accept(2) is visible. */
 	float wait_ns[WINDOW_SLOTS], waits[WINDOW_SLOTS];
+	/* SYNs or connections of each slot, whichever are more, and of all in the window. */
+	uint32_t arrivals[WINDOW_SLOTS];
+	uint64_t arrivals_sum;
 	struct histogram *histogram; /* NULL: no response yet */
 	struct capacity capacity;
 	struct evidence evidence;
