@@ -77,7 +77,7 @@ static bool block_is_same(const uint64_t *a, const uint64_t *b)
 }
 
 void histogram_push(struct histogram *h, const struct timeline *t, const uint64_t *buckets,
-		    bool rebase, struct histogram_counts *interval)
+		    uint64_t *previous, bool rebase, struct histogram_counts *interval)
 {
 	counts_clear(interval);
 	for (size_t b = 0; b < PROBE_BUCKETS; b++) {
@@ -85,12 +85,12 @@ void histogram_push(struct histogram *h, const struct timeline *t, const uint64_
 		uint32_t count;
 
 		if (b % BLOCK == 0 && b + BLOCK <= PROBE_BUCKETS &&
-		    block_is_same(&buckets[b], &h->previous[b])) {
+		    block_is_same(&buckets[b], &previous[b])) {
 			b += BLOCK - 1;
 			continue;
 		}
-		added = buckets[b] > h->previous[b] ? buckets[b] - h->previous[b] : 0;
-		h->previous[b] = buckets[b];
+		added = buckets[b] > previous[b] ? buckets[b] - previous[b] : 0;
+		previous[b] = buckets[b];
 		/* The sums of a window must fit in 32 bits: a broken count is cut. */
 		count = (uint32_t)MIN(added, UINT32_MAX / WINDOW_SLOTS);
 

@@ -188,7 +188,8 @@ static const enum metric quantile_metric[QUANTILES] = {
 	METRIC_RESPONSE_TIME_P99_SECONDS,
 };
 
-static struct histogram *histogram_start(const struct listener *l, const struct listener_sample *s)
+static struct histogram *histogram_start(const struct listener *l, const struct listener_sample *s,
+					 struct indicator *indicator)
 {
 	struct histogram *h = calloc(1, sizeof(*h));
 
@@ -197,26 +198,27 @@ static struct histogram *histogram_start(const struct listener *l, const struct 
 	/* The first sample tells where the counters stand, unless they started at 0 before our
 	 * eyes. */
 	if (!l->interval.ns || l->counters.responses != l->interval.delta.responses)
-		memcpy(h->previous, s->response_buckets, sizeof(h->previous));
+		memcpy(indicator->response_buckets, s->response_buckets,
+		       sizeof(indicator->response_buckets));
 	return h;
 }
 
 static void response_values(struct listener *l, const struct listener_sample *s,
-			    const struct timeline_step *step, double value[METRIC_ALL])
+			    struct indicator *indicator, const struct timeline_step *step,
+			    double value[METRIC_ALL])
 {
 	struct histogram_counts interval;
 	double q[QUANTILES] = {NAN, NAN, NAN};
 
 	if (!l->histogram && s->responses && s->response_buckets)
-		l->histogram = histogram_start(l, s);
+		l->histogram = histogram_start(l, s, indicator);
 	if (l->histogram)
 		histogram_evict(l->histogram, step);
 	if (l->histogram && s->response_buckets &&
 	    (l->interval.delta.responses || !l->interval.ns)) {
-		histogram_push(l->histogram, &l->timeline, s->response_buckets, !l->interval.ns,
-			       &interval);
+		histogram_push(l->histogram, &l->timeline, s->response_buckets,
+			       indicator->response_buckets, !l->interval.ns, &interval);
 		histogram_quantiles(&interval, q);
-		l->buckets_stale = true;
 	}
 	for (size_t i = 0; i < QUANTILES; i++)
 		value[quantile_metric[i]] = q[i];
@@ -347,14 +349,15 @@ static void arrivals_push(struct listener *l, const struct timeline_step *step)
 	 BIT(METRIC_RESPONSE_TIME_P99_SECONDS))
 _Static_assert(METRIC_ALL <= 32, "a bit for each metric must fit in uint32_t");
 
-static void push_all(struct listener *l, const struct listener_sample *s, uint64_t time_ns)
+static void push_all(struct listener *l, const struct listener_sample *s, struct indicator *i,
+		     uint64_t time_ns)
 {
 	double value[METRIC_ALL], peak[METRIC_ALL];
 	struct timeline_step step;
 
 	timeline_advance(&l->timeline, time_ns, &step);
 	fill_values(l, s, time_ns, value);
-	response_values(l, s, &step, value);
+	response_values(l, s, i, &step, value);
 	fill_peaks(l, s, value, peak);
 	for (unsigned m = 0; m < METRIC_ALL; m++)
 		if (window_push(&l->windows[m], &l->timeline, value[m], peak[m]))
@@ -373,10 +376,6 @@ void listener_refresh(struct listener *l, struct indicator *i, uint32_t metrics)
 {
 	uint32_t due = l->stale & metrics;
 
-	if (metrics == UINT32_MAX && l->buckets_stale) {
-		memcpy(i->response_buckets, l->histogram->previous, sizeof(i->response_buckets));
-		l->buckets_stale = false;
-	}
 	if (due & QUANTILE_BITS)
 		due |= QUANTILE_BITS;
 	for (unsigned m = 0; m < METRIC_COUNT && due; m++)
@@ -412,7 +411,7 @@ void listener_feed(const struct signal *signal, struct listener *l, struct indic
 	take_interval(l, s, time_ns);
 	usage_update(&signal->config, l, &placed->usage, rebase, time_ns);
 	l->pid = s->pid;
-	push_all(l, s, time_ns);
+	push_all(l, s, indicator, time_ns);
 	l->time_ns = time_ns;
 	copy_facts(indicator, s, placed, l);
 	learn_capacity(signal, l, s, indicator);

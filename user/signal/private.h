@@ -30,13 +30,10 @@ struct timeline {
 	uint64_t merged_span_ns; /* how long that slot was before */
 };
 
-/* NaN: not known then. */
-struct slot {
-	double value, peak;
-};
-
 struct ring {
-	struct slot at[WINDOW_SLOTS];
+	double value[WINDOW_SLOTS]; /* NaN: not known then */
+	double *peak; /* [WINDOW_SLOTS]; NULL: none was ever above its value, as with most metrics
+		       */
 };
 
 /* One metric over the slow window. Most metrics of most listeners do not change: they need no
@@ -90,14 +87,14 @@ struct histogram {
 	struct histogram_delta *deltas; /* a queue, oldest first */
 	uint32_t head, length, capacity;
 	struct histogram_counts slow; /* sum of the deltas */
-	uint64_t previous[PROBE_BUCKETS]; /* counters at the last sample */
 };
 
 /* Slots fell out of the window. */
 void histogram_evict(struct histogram *histogram, const struct timeline_step *step);
-/* interval: what the sample added. */
+/* previous: the counters at the last sample, brought up to date. interval: what was added. */
 void histogram_push(struct histogram *histogram, const struct timeline *timeline,
-		    const uint64_t *buckets, bool rebase, struct histogram_counts *interval);
+		    const uint64_t *buckets, uint64_t *previous, bool rebase,
+		    struct histogram_counts *interval);
 /* Sum of the newest slots. */
 void histogram_within(const struct histogram *histogram, const struct timeline *timeline,
 		      uint8_t slots, struct histogram_counts *sum);
@@ -172,7 +169,6 @@ struct listener {
 	struct window windows[METRIC_ALL];
 	uint32_t stale; /* a bit for each metric whose statistics in the indicator are not made yet
 			 */
-	bool buckets_stale; /* the same of its response_buckets */
 	/* Accepts and their waits in each slot, where accept(2) is visible. */
 	float wait_ns[WINDOW_SLOTS], waits[WINDOW_SLOTS];
 	/* SYNs or connections of each slot, whichever are more, and of all in the window. */
@@ -198,7 +194,7 @@ void listener_free(struct listener *listener);
 void listener_feed(const struct signal *signal, struct listener *listener,
 		   struct indicator *indicator, const struct listener_sample *s,
 		   const struct placed *placed, uint64_t time_ns);
-/* Makes what is stale of these metrics (a bit each); UINT32_MAX: and the response_buckets. */
+/* Makes what is stale of these metrics (a bit each). */
 void listener_refresh(struct listener *listener, struct indicator *indicator, uint32_t metrics);
 /* The mean of STAT_FAST or STAT_SLOW, or STAT_LAST, stale or not. Not for waits and response times,
  * whose means are by connection. metric: of METRIC_ALL. */

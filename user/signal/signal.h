@@ -107,9 +107,8 @@ int signal_edge(struct signal *signal, const struct edge *edge);
 
 /* All listeners in the order of slot; belongs to signal, valid until the next feed or edge. */
 size_t signal_indicators(struct signal *signal, const struct indicator **out);
-/* The same, but only the values of these metrics (bit 1 << enum metric) are sure to be of the
- * newest sample, as is all that is no value of a metric but response_buckets: for who looks often
- * and at little. */
+/* The same, but of the values only those of these metrics (bit 1 << enum metric) are sure to be of
+ * the newest sample: for who looks often and at little. */
 size_t signal_indicators_for(struct signal *signal, uint32_t metrics, const struct indicator **out);
 
 const char *signal_metric_name(enum metric metric); /* "forerun_accept_queue_depth", ... */

@@ -68,17 +68,45 @@ void timeline_advance(struct timeline *t, uint64_t time_ns, struct timeline_step
 
 /* ---- push ---- */
 
+static void *zeroed(size_t size)
+{
+	void *made = calloc(1, size);
+
+	if (!made)
+		abort();
+	return made;
+}
+
 /* The value stops being constant: the slots before the newest get it. */
 static void unfold(struct window *w, const struct timeline *t)
 {
 	if (!w->ring)
-		w->ring = calloc(1, sizeof(*w->ring));
-	if (!w->ring)
-		abort();
-	for (uint8_t i = t->merged ? 0 : 1; i < t->count; i++)
-		w->ring->at[timeline_slot(t, i)] = (struct slot){w->last, w->last};
+		w->ring = zeroed(sizeof(*w->ring));
+	for (uint8_t i = t->merged ? 0 : 1; i < t->count; i++) {
+		uint8_t slot = timeline_slot(t, i);
+
+		w->ring->value[slot] = w->last;
+		if (w->ring->peak)
+			w->ring->peak[slot] = w->last;
+	}
 	w->constant = false;
 	w->run = 0;
+}
+
+static double peak_at(const struct ring *ring, uint8_t slot)
+{
+	return ring->peak ? ring->peak[slot] : ring->value[slot];
+}
+
+static void ring_set(struct ring *ring, uint8_t slot, double value, double peak)
+{
+	if (!ring->peak && !same(value, peak)) {
+		ring->peak = zeroed(sizeof(ring->value));
+		memcpy(ring->peak, ring->value, sizeof(ring->value));
+	}
+	ring->value[slot] = value;
+	if (ring->peak)
+		ring->peak[slot] = peak;
 }
 
 /* Mean by time of what the slot held and what is new. */
@@ -93,14 +121,14 @@ static double merged_value(double old, const struct timeline *t, double value)
 
 static void ring_push(struct ring *ring, const struct timeline *t, double value, double peak)
 {
-	struct slot *slot = &ring->at[t->newest];
-
 	if (t->merged) {
-		value = merged_value(slot->value, t, value);
-		if (slot->peak > peak || isnan(peak))
-			peak = slot->peak;
+		double before = peak_at(ring, t->newest);
+
+		value = merged_value(ring->value[t->newest], t, value);
+		if (before > peak || isnan(peak))
+			peak = before;
 	}
-	*slot = (struct slot){value, peak};
+	ring_set(ring, t->newest, value, peak);
 }
 
 /* How many of the newest slots hold nothing but the new value. */
@@ -157,7 +185,7 @@ static void sum_up(const struct ring *ring, const struct timeline *t, uint8_t sl
 
 	*sums = (struct sums){.lowest = INFINITY, .highest = -INFINITY, .peak = not_known};
 	for (uint8_t i = 0; i < slots; i++, at = slot_before(at)) {
-		double value = ring->at[at].value, peak = ring->at[at].peak;
+		double value = ring->value[at], peak = peak_at(ring, at);
 		double x = -(double)(now_ns - t->time_ns[at]) / (double)NS_PER_S;
 
 		if (!isnan(peak) && !(peak <= sums->peak))
@@ -206,7 +234,7 @@ static unsigned sort_values(const struct ring *ring, const struct timeline *t,
 	uint8_t slot = t->newest;
 
 	for (uint8_t i = 0; i < t->count; i++, slot = slot_before(slot)) {
-		double value = ring->at[slot].value;
+		double value = ring->value[slot];
 		unsigned at = known;
 
 		if (isnan(value))
@@ -265,5 +293,7 @@ double window_mean(const struct window *w, const struct timeline *t, uint8_t slo
 
 void window_free(struct window *window)
 {
+	if (window->ring)
+		free(window->ring->peak);
 	free(TAKE(window->ring));
 }
