@@ -148,6 +148,39 @@ static void the_same_load_gives_the_same_answer(void **state)
 	assert_memory_equal(&first, &second, sizeof(first));
 }
 
+/* The simulated second at which the third replica was decided. */
+static double third_decided_at(struct fixture *fixture, uint64_t lead_seconds)
+{
+	_cleanup_free_ char *text = NULL;
+	struct lab_result result;
+	const char *at;
+
+	fixture->config.limits.lead_time_ns = lead_seconds * NS_PER_S;
+	assert_int_equal(lab_generate(&fixture->config,
+				      "ramp:at=10s,over=60s,from=50,to=400,capacity=1000", 60,
+				      &result),
+			 0);
+	text = printed(fixture);
+	if (lead_seconds > 1)
+		assert_non_null(strstr(text, "(forecast)"));
+	at = strstr(text, "2 -> 3 replicas (3 wanted)");
+	assert_non_null(at);
+	while (at > text && at[-1] != '\n')
+		at--;
+	return strtod(at, NULL);
+}
+
+/* A load that rises is met by as much earlier as capacity takes to come. */
+static void a_ramp_is_met_ahead_on_the_forecast(void **state)
+{
+	struct fixture *fixture = *state;
+	double ahead = third_decided_at(fixture, 40);
+	double behind = third_decided_at(fixture, 1);
+
+	if (!(ahead > 10 && ahead + 5 < behind))
+		fail_msg("third replica at %g s with the forecast, at %g s without", ahead, behind);
+}
+
 static void a_spike_is_given_back(void **state)
 {
 	struct fixture *fixture = *state;
@@ -386,6 +419,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_step_of_load_buys_what_it_needs),
 		TEST(the_same_load_gives_the_same_answer),
+		TEST(a_ramp_is_met_ahead_on_the_forecast),
 		TEST(a_spike_is_given_back),
 		TEST(a_quiet_load_buys_nothing),
 		TEST(json_is_one_object_a_line),
