@@ -68,8 +68,6 @@ static int open_loop(struct run *run)
 		r = loop_timer_new(run->loop, on_duration, run, &run->stop_timer);
 	if (r < 0)
 		log_error("cannot prepare the event loop: %s", strerror(-r));
-	else if (run->stop_timer)
-		loop_timer_at(run->stop_timer, run->started.mono_ns + run->options->duration_ns);
 	return r;
 }
 
@@ -102,6 +100,9 @@ static int start(struct run *run)
 	if (r < 0)
 		return r;
 	core_side_go(run);
+	/* From here: loading the programs takes longer on a busy host. */
+	if (run->stop_timer)
+		loop_timer_at(run->stop_timer, time_mono_ns() + run->options->duration_ns);
 	if (run->server)
 		log_info("serving http on port %u: /metrics /healthz /readyz /v1/signals "
 			 "/v1/decisions",
