@@ -19,6 +19,11 @@ struct cloud_events {
 	void (*fleet)(void *arg, const struct fleet_view *view);
 	void (*launched)(void *arg, const struct launch_result *result);
 	void (*terminated)(void *arg, const struct terminate_result *result);
+	/* Asked in the moment in which a call with an effect (CreateFleet, TerminateInstances,
+	 * CreateTags, CreateLaunchTemplate) would be written, each try anew; false: it is not sent
+	 * (LAUNCH_REFUSED "NotLeader" when no try of it was ever sent, else LAUNCH_UNKNOWN). NULL:
+	 * always true. */
+	bool (*may_act)(void *arg);
 };
 
 struct cloud_config {
@@ -51,6 +56,60 @@ void cloud_start(struct cloud *cloud);
 void cloud_launch(struct cloud *cloud, const struct launch_order *order);
 void cloud_terminate(struct cloud *cloud, const struct terminate_order *order);
 void cloud_describe_now(struct cloud *cloud); /* the fleet, ahead of its time */
+
+/* ---- leadership: a conditional write to one DynamoDB item ---- */
+
+struct lease_config {
+	const char *table; /* with the partition key "name" (string) */
+	const char *name; /* the item: one for each installation (cloud_config.name) */
+	const char *holder; /* who we are; unique for each process */
+	uint64_t ttl_ns; /* 5 s */
+	uint64_t renew_every_ns; /* ttl / 3 */
+	uint64_t watch_every_ns; /* of a standby: 100 ms */
+};
+struct lease_events {
+	void *arg;
+	/* state: what the holder before left, "" when there is none. */
+	void (*acquired)(void *arg, uint64_t epoch, const char *state);
+	/* From here on lease_held() is false. */
+	void (*lost)(void *arg, const char *why);
+	/* What goes into the item at the next renewal. */
+	void (*state)(void *arg, struct text *out);
+	/* The item's attribute "paused": its reason, NULL when it is not there; at each change. */
+	void (*paused)(void *arg, const char *why);
+};
+struct lease;
+
+/* Starts to watch, and takes the lease when it is free. All must outlive it. */
+int lease_new(struct cloud *cloud, const struct lease_config *config,
+	      const struct lease_events *events, struct lease **out);
+void lease_free(struct lease *lease); /* gives it up when it is held, as far as one write allows */
+/* Whether this process may act now: by its own CLOCK_BOOTTIME, with a margin. Cheap. */
+bool lease_held(const struct lease *lease);
+/* The state changed: renew now instead of at the next turn (at most one write at a time). */
+void lease_renew_now(struct lease *lease);
+/* `forerun core pause`: one conditional update of the item, why NULL lifts it. */
+void lease_pause(struct cloud *cloud, const struct lease_config *config, const char *why,
+		 void (*done)(void *arg, int error, const char *text), void *arg);
+struct lease_status {
+	bool held;
+	uint64_t epoch, renewals, failures;
+	char holder[CLOUD_NAME_SIZE]; /* who holds it as far as is known */
+	uint64_t left_ns;
+	char problem[CLOUD_TEXT_SIZE];
+};
+void lease_status(const struct lease *lease, struct lease_status *out);
+
+/* ---- the signed instance identity document ---- */
+
+/* From IMDS, for an agent's hello: the document and its PKCS7 signature; "" where there is none. */
+void cloud_identity_document(struct cloud *cloud,
+			     void (*done)(void *arg, const char *document, const char *pkcs7),
+			     void *arg);
+/* Checks the signature against the certificates of that PEM file (AWS publishes one a region) and
+ * reads the instance id. -EKEYREJECTED with a reason when it does not hold. */
+int cloud_identity_verify(const char *document, const char *pkcs7, const char *certificates_file,
+			  char instance_id[32], char reason[128]);
 
 struct cloud_status {
 	char region[32];

@@ -73,6 +73,9 @@ struct launch_order {
 	char decision[48];
 	char pool[CLOUD_NAME_SIZE];
 	char policy[CLOUD_NAME_SIZE];
+	uint64_t sequence; /* of its lane (policy on pool); 0: a token of the old kind */
+	uint64_t epoch; /* fencing epoch of the lead that it was made under; 0: no lease */
+	bool dry_run; /* observe mode: ask whether it would be allowed, launch nothing */
 	enum capacity_type capacity_type;
 	uint32_t count;
 	VEC(struct launch_override) overrides;
@@ -129,10 +132,15 @@ struct instance_view {
 	uint64_t launched_wall_ns;
 	char decision[48], pool[CLOUD_NAME_SIZE], policy[CLOUD_NAME_SIZE],
 		token[64]; /* from its tags */
+	char service[CLOUD_NAME_SIZE]; /* tag forerun.dev/service, "" when there is none */
+	uint64_t sequence, epoch; /* of its token and its tag forerun.dev/epoch; 0: none */
+	uint32_t launch_count; /* tag forerun.dev/count: instances asked for in its call */
+	bool owned; /* carries our forerun.dev/owner; false: only a host of some service */
+	bool pause; /* tag forerun.dev/pause with any value but "false" */
 	char private_address[48];
 };
 
-/* All instances with forerun's tags of these pools. */
+/* All instances with forerun's tags of these pools, and those that say which service they run. */
 struct fleet_view {
 	const struct instance_view *instances;
 	size_t count;

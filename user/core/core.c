@@ -10,6 +10,11 @@ void core_limits_default(struct core_limits *limits)
 	*limits = (struct core_limits){
 		.launches_per_minute = 20,
 		.usd_per_hour = INFINITY,
+		.usd_per_day = INFINITY,
+		.surge = 100,
+		.host_replicas = 10,
+		.silent_share = 0.2,
+		.visible_within_ns = 300 * NS_PER_S,
 		.stale_ns = 3 * NS_PER_S,
 		.lead_time_ns = 40 * NS_PER_S,
 		.no_capacity_ns = 180 * NS_PER_S,

@@ -21,6 +21,13 @@ struct core_limits {
 	uint32_t launches_per_minute; /* instances; default 20 */
 	double usd_per_hour; /* of all instances of forerun together; INFINITY: no limit; default
 				INFINITY */
+	double usd_per_day; /* what they cost in any 24 hours; likewise */
+	uint32_t surge; /* largest number of instances in one decision; default 100 */
+	double host_replicas; /* replicas that the signals of one host can ask for, in a fleet;
+				 default 10 */
+	double silent_share; /* of a service's hosts; above it nothing is scaled down: default 0.2
+			      */
+	uint64_t visible_within_ns; /* EC2 shows a new instance within this: default 5 min */
 	uint64_t stale_ns; /* signals older than this are left out; default 3 s */
 	uint64_t lead_time_ns; /* until one was learned; default 40 s */
 	uint64_t no_capacity_ns; /* how long a pool without capacity is remembered: 3 min, as
@@ -37,6 +44,9 @@ struct core_config {
 	char instance_id[32]; /* of this host on EC2, "" elsewhere: it is a replica itself */
 	char owner[CLOUD_NAME_SIZE]; /* tag forerun.dev/owner of what is launched: cloud_config.name
 				      */
+	bool fleet; /* decides for hosts that report; false: for this one host, which is a replica
+		       of every policy */
+	bool standby; /* watches and decides nothing until core_lead() */
 };
 
 /* One replica decision: why, what, what came of it. */
@@ -89,6 +99,22 @@ void core_free(struct core *core);
 int core_replay(struct core *core, const char *json, size_t length, char reason[160]);
 /* After the replay: asks again for every order whose end is not known. */
 void core_start(struct core *core, struct moment now);
+
+/* ---- leading: of several cores only the one with the lease acts ---- */
+
+/* From now on this core acts. state is what the leader before wrote (core_state_write()), "" when
+ * nothing is known; -EBADMSG with a reason when it makes no sense, and then it does not lead. */
+int core_lead(struct core *core, uint64_t epoch, const char *state, struct moment now,
+	      char reason[160]);
+/* The lease is lost: nothing is called any more, also nothing that waits or was to be asked again.
+ */
+void core_yield(struct core *core, const char *why, struct moment now);
+/* What a successor with an empty disk must know, as one JSON object of at most 300,000 bytes: the
+ * sequence of each lane, what was spent today. */
+void core_state_write(struct core *core, struct text *out);
+/* Kill switch: while there is a reason nothing is launched or terminated. from: "file", "command",
+ * "tag", "lock"; each is set and lifted (why NULL) by itself. */
+void core_pause(struct core *core, const char *from, const char *why, struct moment now);
 
 void core_catalog(struct core *core, const struct catalog *catalog);
 void core_class(struct core *core, const struct class_view *view);

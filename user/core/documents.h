@@ -76,6 +76,8 @@ struct scaling_rules {
 struct policy {
 	struct origin origin;
 	char *name;
+	char *service; /* annotation forerun.dev/service; without it the policy's name */
+	bool service_given; /* by the annotation */
 	char *pool; /* spec.scaleTargetRef.name */
 	unsigned pool_line, pool_column; /* where it says so */
 	int32_t min_replicas, max_replicas;

@@ -96,6 +96,8 @@ static const struct field frame_fields[] = {
 	RECORD(5, struct frame, host_usage, usage_table),
 	NUMBER(6, FIELD_F64, struct frame, host_cpu_cores),
 	NUMBER(7, FIELD_F64, struct frame, host_cpus),
+	SIZED(8, FIELD_STRING, struct frame, instance_id),
+	SIZED(9, FIELD_STRING, struct frame, services),
 };
 
 const struct table frame_table = TABLE("frame", frame_fields);

@@ -29,6 +29,8 @@ struct frame {
 	struct usage host_usage;
 	double host_cpu_cores; /* cores in use on the whole host, fast window; NaN: not known */
 	double host_cpus;
+	char instance_id[32]; /* of the host on EC2, "" elsewhere */
+	char services[256]; /* that the host runs: "api,web"; "": it does not say */
 	const struct indicator *indicators; /* decoded frames own them: frame_free() */
 	size_t count;
 };
@@ -40,5 +42,7 @@ int frame_encode(const struct frame *frame, struct text *out);
  * for damage (reason says which), -EPROTONOSUPPORT for another major version. */
 ssize_t frame_decode(const void *data, size_t length, struct frame *out, char reason[128]);
 void frame_free(struct frame *frame);
+
+#include "wire/session.h"
 
 #endif
