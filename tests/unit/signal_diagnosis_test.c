@@ -135,6 +135,28 @@ static void test_cpu_at_its_limit_needs_capacity_before_a_queue_forms(void **sta
 	stream_end(&s);
 }
 
+static void test_cpu_in_use_while_a_listener_is_new_asks_for_nothing(void **state)
+{
+	struct stream s;
+	const struct indicator *i = NULL;
+
+	(void)state;
+	stream_start(&s, 128);
+	s.usage.cpu_limit_known = true;
+	s.usage.cpu_limit_cores = 1;
+	for (int n = 0; n < 25; n++) {
+		stream_serve(&s, 1);
+		i = stream_step(&s, 1);
+		assert_int_not_equal(i->diagnosis, DIAGNOSIS_NEEDS_CAPACITY);
+	}
+	for (int n = 0; n < 10; n++) {
+		stream_serve(&s, 1);
+		i = stream_step(&s, 1);
+	}
+	assert_int_equal(i->diagnosis, DIAGNOSIS_NEEDS_CAPACITY);
+	stream_end(&s);
+}
+
 static void test_low_cpu_with_accepts_going_on_is_no_stall(void **state)
 {
 	struct stream s;
@@ -462,6 +484,7 @@ int main(void)
 		cmocka_unit_test(test_a_standing_queue_with_accepts_needs_capacity),
 		cmocka_unit_test(test_a_short_queue_that_stands_needs_capacity),
 		cmocka_unit_test(test_cpu_at_its_limit_needs_capacity_before_a_queue_forms),
+		cmocka_unit_test(test_cpu_in_use_while_a_listener_is_new_asks_for_nothing),
 		cmocka_unit_test(test_low_cpu_with_accepts_going_on_is_no_stall),
 		cmocka_unit_test(
 			test_a_queue_that_nobody_takes_from_is_a_stall_after_the_stall_time),

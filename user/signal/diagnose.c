@@ -48,10 +48,12 @@ bool cpu_is_low(const struct signal_config *config, const struct listener *l,
 	return !isnan(cores) && cores < low;
 }
 
-/* A mean is not above all its values, so that most need not be made. */
+/* A mean is not above all its values, so that most need not be made. Of a listener that was only
+ * just found the mean is that of a moment, in which its unit, or whoever shares its cgroup, may
+ * have been starting up. */
 bool cpu_is_full(const struct listener *l, const struct indicator *i)
 {
-	return l->evidence.cpu_full_ns &&
+	return l->evidence.cpu_full_ns && l->time_ns - l->first_seen_ns >= l->timeline.slow_ns &&
 	       l->time_ns - l->evidence.cpu_full_ns < 2 * l->timeline.slow_ns &&
 	       or_zero(listener_value(l, i, METRIC_CPU_UTILIZATION, STAT_SLOW)) >= FULL_CPU;
 }
