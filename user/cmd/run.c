@@ -83,6 +83,20 @@ static int open_record(struct run *run)
 	return -errno;
 }
 
+static void gather_facts(struct run *run)
+{
+	run->facts = (struct facts){.role = ROLE_RUN,
+				    .options = run->options,
+				    .host = run->host,
+				    .started = run->started,
+				    .signal = run->signal,
+				    .health = &run->health,
+				    .sampled_ns = &run->sampled_ns,
+				    .tick_overruns = &run->tick_overruns,
+				    .core = run->core,
+				    .cloud = run->cloud};
+}
+
 static int start(struct run *run)
 {
 	int r = open_loop(run);
@@ -93,8 +107,9 @@ static int start(struct run *run)
 		r = core_side_start(run);
 	if (r == 0)
 		r = feed_start(run);
+	gather_facts(run);
 	if (r == 0)
-		r = serve_start(run);
+		r = serve_start(run->loop, &run->facts, &run->server);
 	if (r == 0)
 		r = report_start(run);
 	if (r < 0)

@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "cloud/cloud.h"
 #include "cmd/cmd.h"
+#include "cmd/facts.h"
 #include "cmd/output.h"
 #include "core/core.h"
 #include "export/export.h"
@@ -56,6 +57,7 @@ struct run {
 	char cluster_version[16];
 	bool asked; /* an answer that start-up waits for has come */
 
+	struct facts facts; /* what is told of all this */
 	struct http_server *server;
 	FILE *record;
 	struct loop_timer *tick_timer, *core_timer, *second_timer, *report_timer, *stop_timer;
@@ -81,23 +83,9 @@ void core_side_go(struct run *run); /* from here on it acts */
 void core_side_stop(struct run *run);
 void core_poke(struct run *run); /* core_tick() in the next round */
 
-/* ---- run_serve.c: HTTP ---- */
-int serve_start(struct run *run);
-
 /* ---- run_report.c: JSON lines, the table ---- */
 int report_start(struct run *run);
 void report_stop(struct run *run);
 void report_decision(struct run *run, const char *id); /* soon, not at once */
-
-/* ---- run_status.c: the same facts for table, JSON and metrics ---- */
-/* The value that a policy's metric shows beside its target: per replica, in percent or plain. NaN:
- * not known. */
-double policy_metric_value(const struct policy_status *status, size_t metric);
-void policy_metric_name(const struct policy_metric *metric, char *out, size_t size);
-void policies_json(struct run *run, struct text *out);
-void totals_json(struct run *run, struct text *out);
-void cloud_json(struct run *run, struct text *out);
-/* CPU seconds and resident bytes of this process. */
-void own_usage(double *cpu_seconds, uint64_t *resident_bytes);
 
 #endif

@@ -316,11 +316,11 @@ static void write_status(struct run *run)
 		    run->options->mode == MODE_ACT ? "act" : "observe");
 	text_add_bytes(&line, signals.data + 1, signals.length - 2); /* without its braces */
 	text_add(&line, ",\"policies\":");
-	policies_json(run, &line);
+	policies_json(&run->facts, &line);
 	text_add(&line, ",\"totals\":");
-	totals_json(run, &line);
+	totals_json(&run->facts, &line);
 	text_add(&line, ",\"cloud\":");
-	cloud_json(run, &line);
+	cloud_json(&run->facts, &line);
 	text_add(&line, ",\"probe\":");
 	add_probe(run, &line);
 	text_add(&line, "}\n");

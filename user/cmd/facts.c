@@ -4,7 +4,15 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "cmd/run.h"
+#include "cmd/facts.h"
+
+const char *role_text(enum role role)
+{
+	static const char *const names[] = {
+		[ROLE_RUN] = "run", [ROLE_AGENT] = "agent", [ROLE_CORE] = "core"};
+
+	return names[role];
+}
 
 double policy_metric_value(const struct policy_status *status, size_t metric)
 {
@@ -77,10 +85,10 @@ static void policy_json(const struct policy_status *status, struct text *out)
 	text_add(out, "]}");
 }
 
-void policies_json(struct run *run, struct text *out)
+void policies_json(const struct facts *facts, struct text *out)
 {
 	const struct policy_status *status;
-	size_t count = core_policies(run->core, &status);
+	size_t count = core_policies(facts->core, &status);
 
 	text_add_char(out, '[');
 	for (size_t i = 0; i < count; i++) {
@@ -90,11 +98,11 @@ void policies_json(struct run *run, struct text *out)
 	text_add_char(out, ']');
 }
 
-void totals_json(struct run *run, struct text *out)
+void totals_json(const struct facts *facts, struct text *out)
 {
 	struct core_totals totals;
 
-	core_totals(run->core, &totals);
+	core_totals(facts->core, &totals);
 	text_printf(
 		out,
 		"{\"evaluations\":%llu,\"edges\":%llu,\"decisions\":%llu,"
@@ -116,15 +124,15 @@ void totals_json(struct run *run, struct text *out)
 	text_add_char(out, '}');
 }
 
-void cloud_json(struct run *run, struct text *out)
+void cloud_json(const struct facts *facts, struct text *out)
 {
 	struct cloud_status status;
 
-	if (!run->cloud) {
+	if (!facts->cloud) {
 		text_add(out, "null");
 		return;
 	}
-	cloud_status(run->cloud, &status);
+	cloud_status(facts->cloud, &status);
 	text_add(out, "{\"region\":");
 	text_add_json(out, status.region);
 	text_add(out, ",\"credentials\":");
