@@ -112,6 +112,8 @@ class Connection:
     def close(self, reset=False):
         if self.sock.fileno() < 0:
             return
+        self.gone = True
+        self.arrived.set()
         self.loop.remove_reader(self.sock.fileno())
         if reset:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

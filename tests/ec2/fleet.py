@@ -215,19 +215,25 @@ def without_own_filters(form):
     return kept, own
 
 
+def time_of(entry, times, name):
+    """An instance's own where one was drawn for it."""
+    return entry.get(name, 0 if isinstance(times[name], list) else times[name])
+
+
 def state_now(entry, state, times, now):
     """The state that EC2 would show: moto's, held back by the times it takes."""
     if entry is None:
         return state
     if entry["terminated"] is not None:
         return "shutting-down" if now - entry["terminated"] < times["shutting_down_s"] else "terminated"
-    if state == "running" and now - entry["launched"] < times["pending_s"]:
+    if state == "running" and now - entry["launched"] < time_of(entry, times, "pending_s"):
         return "pending"
     return state
 
 
 def hidden(entry, times, now):
-    return entry is not None and now - entry["launched"] < times["hidden_s"]
+    """Whether EC2's view of this moment has it not yet. stale_s: that view is so much older."""
+    return entry is not None and now - entry["launched"] < max(time_of(entry, times, "hidden_s"), times.get("stale_s", 0))
 
 
 def passes(own, entry, state, lifecycle):
@@ -297,7 +303,9 @@ def describe_from_ledger(form, ledger, times, now, rid):
             continue
         if matches_tags(entry, filters_of(kept)) and passes(own, entry, state, lifecycle):
             items.append(instance_xml(entry, state))
-    return document("DescribeInstances", f"<reservationSet>{''.join(items)}</reservationSet>", rid)
+    items, following = prices.page(items, min(int(form.get("MaxResults", 1000)), 1000), form.get("NextToken", ""))
+    more = f"<nextToken>{following}</nextToken>" if following else ""
+    return document("DescribeInstances", f"<reservationSet>{''.join(items)}</reservationSet>{more}", rid)
 
 
 SETS = {"DescribeInstanceTypes": "instanceTypeSet", "DescribeInstanceTypeOfferings": "instanceTypeOfferingSet"}

@@ -9,6 +9,9 @@ are all on the one port: AWS_ENDPOINT_URL alone points a client here. Control, w
     POST /_ctl          a JSON object; keys as in State.defaults(), plus "reset": true (moto too)
     GET  /_ctl/ledger   what was really launched and ended
     GET  /_ctl/log      one object for each request; ?since=N leaves out the first N
+    POST /_ctl/listen   {"client": NAME}: one more port to the same EC2, {"port", "url"}. What comes in there is NAME's:
+                        so the log and the ledger, faults and gates can tell two processes apart
+    GET  /v1/credentials   what a container's credentials endpoint answers: a session of this account
 
 A fault: {"action": "CreateFleet", "do": "drop_after", "times": 1, "skip": 0, ...}
     drop_before   the connection is cut, nothing happened          "how": "rst" (default) or "fin"
@@ -19,9 +22,17 @@ A fault: {"action": "CreateFleet", "do": "drop_after", "times": 1, "skip": 0, ..
     garbage       it happened; the reply is a 200 that is no XML or JSON
     truncate      it happened; the connection is cut in the middle of the reply
     truncate_xml  it happened; a complete HTTP reply whose body stops in the middle
-    kill_client   SIGKILL to process "pid": "when" it has asked ("before" it happens), it happened ("after"), or "s"
-                  seconds after the reply ("replied")
-"connection": "fresh" or "reused" waits for such a connection. action "*" means any.
+    stale         DescribeInstances as it was "s" seconds ago, as far as launches go
+    kill_client   "signal" (SIGKILL) to process "pid", or to what "pids" says for the client: "when" it has asked ("before"
+                  it happens), it happened ("after"), or "s" seconds after the reply ("replied"). Only SIGKILL takes the
+                  connection with it; what is stopped gets its reply
+"connection": "fresh" or "reused" waits for such a connection, "client" for one of that client. action "*" means any.
+
+A gate, "gates": {"CLIENT" or "CLIENT/SERVICE": how}, is the network between one client and (one service of) AWS:
+    refuse        connections are reset; nothing happens
+    lose          requests are read and nothing ever happens: packets that are lost
+    hold          requests happen when the gate is opened again, however long ago the client gave up: packets that
+                  a network kept
 """
 
 import argparse
@@ -31,6 +42,7 @@ import ctypes
 import json
 import os
 import pathlib
+import random
 import secrets
 import signal
 import subprocess
@@ -69,11 +81,16 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def kill(pid):
+def kill(pid, number=signal.SIGKILL):
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
     except ProcessLookupError:
         pass  # something else was faster
+
+
+def drawn(chance, value):
+    """A number, or one out of [from, to]."""
+    return chance.uniform(*value) if isinstance(value, list) else value
 
 
 class Bucket:
@@ -102,9 +119,15 @@ class State:
             "faults": [],
             "stubs": {},  # action, or GetParameter:NAME: object (JSON) or string (inner XML)
             "credentials": {},  # access key: {"secret", "token", "expires": Unix time}
-            "pending_s": 0.0,
+            "pending_s": 0.0,  # or [from, to]: drawn for each instance, likewise hidden_s
             "shutting_down_s": 0.0,
             "hidden_s": 0.0,
+            "seed": 0,  # of what is drawn
+            "gates": {},
+            "pids": {},  # client: process id
+            "skew_s": 0.0,  # how far AWS's clock is ahead of this host's
+            "honour_tokens": True,  # false: a test bed of the test bed, each call launches
+            "expire_sessions": False,  # true: all sessions end now
             "idle_s": 0.0,  # connections without a request for so long are closed; 0: never
             "session_s": 3600.0,  # what AssumeRole... gives
             "web_identity_token": "",  # the only one accepted; "": any
@@ -121,12 +144,23 @@ class State:
         self.log = []
         self.credentials = {ACCESS_KEY: sigv4.Credential(SECRET_KEY)}
         self.zones = {}  # subnet: zone
+        self.chance = random.Random(0)
+        self.gates_moved = asyncio.Event()
 
     def control(self, wanted):
         unknown = set(wanted) - set(self.settings)
         if unknown:
             raise ValueError(f"unknown: {sorted(unknown)}")
         self.settings.update(wanted)
+        if "seed" in wanted:
+            self.chance = random.Random(wanted["seed"])
+        if "gates" in wanted:
+            self.gates_moved.set()
+            self.gates_moved = asyncio.Event()
+        if self.settings["expire_sessions"]:
+            self.settings["expire_sessions"] = False
+            for credential in self.credentials.values():
+                credential.expires = credential.expires and time.time()
         if "capacity" in wanted:
             self.capacity.left = dict(wanted["capacity"])
         for action, (size, per_second) in wanted.get("buckets", {}).items():
@@ -137,9 +171,13 @@ class State:
             else:
                 self.credentials[key] = sigv4.Credential(given["secret"], given.get("token", ""), given.get("expires", 0))
 
-    def fault(self, action, reused):
+    def gate(self, client, service=""):
+        gates = self.settings["gates"]
+        return gates.get(client) or (gates.get(f"{client}/{service}") if service else None)
+
+    def fault(self, action, reused, client=""):
         for fault in self.settings["faults"]:
-            if fault["action"] not in (action, "*") or fault.get("times", 1) <= 0:
+            if fault["action"] not in (action, "*") or fault.get("times", 1) <= 0 or fault.get("client", client) != client:
                 continue
             if fault.get("connection", "any") not in ("any", "reused" if reused else "fresh"):
                 continue
@@ -154,8 +192,10 @@ class State:
 class Call:
     """A request with what it asks for."""
 
-    def __init__(self, request):
+    def __init__(self, request, entry):
         self.request = request
+        self.entry = entry  # of the log
+        self.times = {}  # settings that a fault changes for this call
         self.access_key, self.region, self.service = sigv4.scope_of(request.headers)
         target = request.headers.get("x-amz-target", "")
         self.json = bool(target)
@@ -177,7 +217,8 @@ class Proxy:
         self.state = State()
         self.static = {}  # form: (answer, its items)
         self.connections = 0
-        self.open = set()
+        self.open = {}  # task: (client, connection)
+        self.listeners, self.accepting = [], []  # of clients with a port of their own
 
     # ---- moto ----
 
@@ -338,9 +379,16 @@ class Proxy:
                 ids += [i.partition("<")[0] for i in part.partition("</instanceIds>")[0].split("<item>")[1:]]
         facts = {"token": call.form.get("ClientToken", ""), "action": call.action, "type": override.type,
                  "zone": override.zone, "subnet": override.subnet, "capacity_type": kind, "tags": fleet.tags_of(call.form)}
-        for instance_id in ids:
-            self.state.ledger.launched(instance_id, **facts)
+        self.note(call, ids, facts)
         return ids
+
+    def note(self, call, ids, facts):
+        """Into the ledger, with who asked and when, and how long EC2 takes to show it."""
+        times = {name: drawn(self.state.chance, self.state.settings[name]) for name in ("hidden_s", "pending_s")
+                 if isinstance(self.state.settings[name], list)}
+        asked = {name: call.entry[name] for name in ("n", "client", "connection", "t_kernel")}
+        for instance_id in ids:
+            self.state.ledger.launched(instance_id, **facts, **times, asked=asked)
 
     async def run_instances(self, call):
         answer = await self.forward(call)
@@ -350,8 +398,7 @@ class Proxy:
                      "zone": text.partition("<availabilityZone>")[2].partition("<")[0], "subnet": call.form.get("SubnetId", ""),
                      "capacity_type": call.form.get("InstanceMarketOptions.MarketType", "on-demand"),
                      "tags": fleet.tags_of(call.form)}
-            for part in text.split("<instanceId>")[1:]:
-                self.state.ledger.launched(part.partition("<")[0], **facts)
+            self.note(call, [part.partition("<")[0] for part in text.split("<instanceId>")[1:]], facts)
         return answer
 
     async def terminate(self, call):
@@ -374,7 +421,7 @@ class Proxy:
         return answer
 
     async def describe_instances(self, call):
-        now, settings, ledger = time.time(), self.state.settings, self.state.ledger
+        now, settings, ledger = time.time(), {**self.state.settings, **call.times}, self.state.ledger
         for instance_id in prices.listed(call.form, "InstanceId"):
             if fleet.hidden(ledger.by_id.get(instance_id), settings, now):
                 return self.error(call, 400, "InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist")
@@ -417,7 +464,7 @@ class Proxy:
     async def once(self, call):
         """The effect, once for each ClientToken; a second call waits for the first and gets its answer."""
         token = call.form.get("ClientToken", "")
-        if not token or call.form.get("DryRun") == "true":
+        if not token or call.form.get("DryRun") == "true" or not self.state.settings["honour_tokens"]:
             return await self.effect(call)
         key = (call.action, token)
         parameters = {k: v for k, v in call.form.items() if k != "ClientToken"}
@@ -444,7 +491,8 @@ class Proxy:
             return self.error(call, 503, "RequestLimitExceeded", "Request limit exceeded.")
         request = call.request
         if call.action != "AssumeRoleWithWebIdentity":
-            entry["signature"] = sigv4.verify(self.state.credentials, request.method, request.path, request.headers, request.body)
+            entry["signature"] = sigv4.verify(self.state.credentials, request.method, request.path, request.headers, request.body,
+                                              time.time() + self.state.settings["skew_s"])
             if entry["signature"]:
                 return self.refused(call, entry["signature"])
         if self.state.settings["model_check"]:
@@ -455,17 +503,36 @@ class Proxy:
             return self.error(call, fault.get("status", 500), fault.get("code", "InternalError"),
                               fault.get("message", "An internal error has occurred"))
         if fault and fault["do"] == "kill_client" and fault["when"] == "before":
-            kill(fault["pid"])
-            raise Closed
+            self.signal_client(fault, entry)
         if fault and fault["do"] == "delay_before":
             await asyncio.sleep(fault["s"])
+        if fault and fault["do"] == "stale":
+            call.times["stale_s"] = fault["s"]
         return await self.stub(call) or await self.once(call)
 
+    def signal_client(self, fault, entry):
+        number = fault.get("signal", signal.SIGKILL)
+        kill(fault.get("pid") or self.state.settings["pids"][entry["client"]], number)
+        if number == signal.SIGKILL:
+            raise Closed
+
+    async def pass_gate(self, client, service):
+        how = self.state.gate(client, service)
+        if how == "refuse":
+            raise Closed("rst")
+        while self.state.gate(client, service):
+            await self.state.gates_moved.wait()
+        if how == "lose":
+            raise Closed("rst")
+
     async def serve_request(self, connection, request, entry):
-        call = Call(request)
+        call = Call(request, entry)
         entry.update(service=call.service, action=call.action, access_key=call.access_key,
                      params=call.form or (request.body.decode("latin-1") if call.json else ""))
-        fault = self.state.fault(call.action, connection.requests > 1)
+        if how := self.state.gate(entry["client"], call.service):
+            entry["gate"] = how
+            await self.pass_gate(entry["client"], call.service)
+        fault = self.state.fault(call.action, connection.requests > 1, entry["client"])
         kind = fault["do"] if fault else ""
         entry["fault"] = kind
         if kind == "drop_before":
@@ -473,8 +540,7 @@ class Proxy:
         answer = await self.answer(call, entry, fault)
         entry["status"] = answer.status
         if kind == "kill_client" and fault["when"] == "after":
-            kill(fault["pid"])
-            raise Closed
+            self.signal_client(fault, entry)
         if kind == "delay":
             await asyncio.sleep(fault["s"])
         if kind == "drop_after":
@@ -490,9 +556,28 @@ class Proxy:
             raise Closed("fin")
         await connection.send(raw)
         entry["t_reply"] = time.time()
-        if kind == "kill_client":
+        if kind == "kill_client" and fault["when"] == "replied":
             await asyncio.sleep(fault.get("s", 0))
-            kill(fault["pid"])
+            self.signal_client(fault, entry)
+
+    def control(self, wanted):
+        self.state.control(wanted)
+        for client, connection in list(self.open.values()):
+            if self.state.gate(client) == "refuse":
+                connection.close(reset=True)
+
+    def listen_for(self, client, host="127.0.0.1"):
+        """One more port to this EC2."""
+        listener = listen(host, 0)
+        port = listener.getsockname()[1]
+        self.listeners.append(listener)
+        self.accepting.append(asyncio.ensure_future(self.accept(listener, client)))
+        return {"port": port, "url": f"http://{host}:{port}"}
+
+    async def container_credentials(self, connection):
+        given = self.session()
+        answer = {**given, "Token": given.pop("SessionToken"), "RoleArn": "arn:aws:iam::123456789012:role/test"}
+        await connection.send(reply_bytes(200, {"Content-Type": "application/json"}, json.dumps(answer).encode()))
 
     def control_reply(self, request):
         path, _, query = request.path.partition("?")
@@ -500,8 +585,10 @@ class Proxy:
             return self.state.ledger.entries
         if path == "/_ctl/log":
             return self.state.log[int(dict(urllib.parse.parse_qsl(query)).get("since", 0)):]
+        if path == "/_ctl/listen":
+            return self.listen_for(json.loads(request.body)["client"], request.headers["host"].rpartition(":")[0])
         if path == "/_ctl" and request.method == "POST":
-            self.state.control(json.loads(request.body))
+            self.control(json.loads(request.body))
         return {**self.state.settings, "capacity": self.state.capacity.left, "log": len(self.state.log)}
 
     async def serve_control(self, connection, request):
@@ -521,14 +608,17 @@ class Proxy:
         idle = self.state.settings["idle_s"]
         return await asyncio.wait_for(connection.request(), idle or None)
 
-    async def serve(self, connection, number):
+    async def serve(self, connection, number, client=""):
         try:
             while True:
                 request = await self.next_request(connection)
                 if request.path.startswith("/_ctl"):
                     await self.serve_control(connection, request)
                     continue
-                entry = {"n": len(self.state.log), "connection": number, "request": connection.requests,
+                if request.path == "/v1/credentials":
+                    await self.container_credentials(connection)
+                    continue
+                entry = {"n": len(self.state.log), "client": client, "connection": number, "request": connection.requests,
                          "t_kernel": request.t_kernel, "t_kernel_last": request.t_kernel_last, "t_user": time.time(),
                          "t_reply": None, "bytes": len(request.body), "status": None, "signature": None, "model": None,
                          "agent": request.headers.get("user-agent", "")}
@@ -548,14 +638,18 @@ class Proxy:
         finally:
             connection.close()
 
-    async def accept(self, listener):
+    async def accept(self, listener, client=""):
         loop = asyncio.get_running_loop()
         while True:
             sock, _ = await loop.sock_accept(listener)
+            connection = Connection(sock, loop)
+            if self.state.gate(client) == "refuse":
+                connection.close(reset=True)
+                continue
             self.connections += 1
-            task = asyncio.ensure_future(self.serve(Connection(sock, loop), self.connections))
-            self.open.add(task)
-            task.add_done_callback(self.open.discard)
+            task = asyncio.ensure_future(self.serve(connection, self.connections, client))
+            self.open[task] = (client, connection)
+            task.add_done_callback(lambda done: self.open.pop(done))
 
 
 def start_moto(log):
@@ -586,7 +680,7 @@ async def amain(options):
         if options.world:
             ready["world"] = await asyncio.to_thread(make_world, ready["url"])
         if options.settings:
-            proxy.state.control(json.loads(options.settings))
+            proxy.control(json.loads(options.settings))
         print(port if options.print_port else json.dumps(ready), flush=True)
         await asyncio.wait([serving, asyncio.ensure_future(ended.wait())], return_when=asyncio.FIRST_COMPLETED)
     finally:

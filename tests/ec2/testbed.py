@@ -62,6 +62,10 @@ class Ec2:
         left = [f for f in self.call("/_ctl")["faults"] if f.get("times", 1) > 0]
         return self.control(faults=left + [{"action": action, "do": do, **more}])
 
+    def listen(self, client):
+        """The URL of one more port to this EC2: what comes in there is that client's."""
+        return self.call("/_ctl/listen", {"client": client})["url"]
+
     def ledger(self, alive=False):
         return [e for e in self.call("/_ctl/ledger") if not alive or e["terminated"] is None]
 

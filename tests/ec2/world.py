@@ -14,11 +14,11 @@ ROLE = "forerun-test-node"
 ZONES = ["us-east-1a", "us-east-1b", "us-east-1c"]
 
 
-def client(url, service, access_key=ACCESS_KEY, secret_key=SECRET_KEY, token=None, attempts=1):
+def client(url, service, access_key=ACCESS_KEY, secret_key=SECRET_KEY, token=None, attempts=1, read_timeout=60):
     """boto3, which signs and parses on its own."""
     return boto3.client(
         service, endpoint_url=url, region_name=REGION, aws_access_key_id=access_key, aws_secret_access_key=secret_key,
-        aws_session_token=token, config=Config(retries={"total_max_attempts": attempts}, read_timeout=60))
+        aws_session_token=token, config=Config(retries={"total_max_attempts": attempts}, read_timeout=read_timeout))
 
 
 def tagged(kind):
