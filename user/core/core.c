@@ -141,6 +141,7 @@ void core_free(struct core *core)
 		policy_free(&core->policies[i]);
 	for (size_t i = 0; i < core->pools_count; i++) {
 		vec_free(&core->pools[i].offerings);
+		vec_free(&core->pools[i].leads);
 		vec_free(&core->pools[i].offers[0].list);
 		vec_free(&core->pools[i].offers[1].list);
 	}
@@ -211,6 +212,8 @@ void core_frame(struct core *core, const struct frame *frame, struct moment now)
 
 	core->last_frame_ns = now.mono_ns;
 	core->totals.edges += edge;
+	if (core->config.fleet)
+		instance_heard(core, frame, now);
 	frame_take(core, frame, now);
 	evaluate_all(core, now, edge ? frame->edge_ns : 0);
 }

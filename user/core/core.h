@@ -13,6 +13,7 @@
 #include "core/capacity.h"
 #include "core/documents.h"
 #include "core/hpa.h"
+#include "core/view.h"
 #include "wire/wire.h"
 
 enum core_mode { MODE_OBSERVE, MODE_ACT };

@@ -10,7 +10,9 @@
 #define WITNESSES 4
 #define TYPES_PER_ORDER 60 /* as Karpenter: larger requests are refused as too large */
 #define ATTEMPTS_MAX 6
-#define LEAD_TIMES_KEPT 16
+#define LEAD_TIMES_KEPT 64
+#define LEAD_KINDS_MAX 32 /* families of one pool that are told apart */
+#define LATENCIES_KEPT 256
 #define OBSERVATION_SPAN_NS (100 * NS_PER_MS) /* one tick */
 /* DescribeInstances may not show an instance for minutes after CreateFleet named it. */
 #define VISIBLE_WITHIN_NS (5 * 60 * NS_PER_S)
@@ -79,13 +81,41 @@ struct offers {
 	VEC(struct offer) list;
 };
 
+/* How long the newest launches of one family took, as a ring. */
+struct lead_times {
+	char family[24];
+	double seconds[LEAD_TIMES_KEPT];
+	uint64_t count;
+};
+
+/* One instance's whole way. Seconds; NaN: not known. */
+struct launch_way {
+	enum serving_proof proof;
+	double latency, lead; /* from the edge or decision, and from the call */
+	double stages[STAGE_COUNT];
+};
+
+/* What all ways add up to. */
+struct timing {
+	struct duration_histogram latency, stages[STAGE_COUNT];
+	double latencies[LATENCIES_KEPT]; /* the newest, as a ring */
+	uint64_t latencies_count;
+	uint64_t spot_interruptions, served;
+	double spot_hours; /* of those that are gone */
+	double usd_before_serving;
+};
+
 struct pool_state {
 	const struct pool *pool;
 	struct class_state *class;
 	VEC(struct offering) offerings; /* those that the requirements leave */
 	struct offers offers[2]; /* by capacity type: placed, not out of capacity, by price */
-	double lead_times[LEAD_TIMES_KEPT];
-	uint64_t lead_times_count;
+	VEC(struct lead_times) leads; /* one for each family that was launched */
+	uint8_t mix[LEAD_TIMES_KEPT]; /* which of them the newest launches were of */
+	uint64_t mix_count;
+	double lead_seconds; /* for the forecast, once mix_count is not 0 */
+	bool agents_known; /* its instances run agents: one has reported */
+	bool leads_proven; /* learned from responses, no longer by the clock */
 };
 
 /* Nothing to be had for a while. An empty type or zone stands for every one. */
@@ -108,7 +138,10 @@ struct instance {
 	uint64_t sent_ns; /* when its call left; 0: not in this run */
 	uint64_t running_ns, running_wall_ns; /* since when; 0: not yet */
 	uint64_t missing_ns; /* since when it is not shown any more; 0: it is */
+	uint64_t connected_ns, heard_ns; /* its agent's first and newest frame; 0: none */
+	uint64_t serving_ns; /* since when; 0: not in this run */
 	uint64_t gone_ns; /* kept a while, so that an old picture does not bring it back */
+	uint64_t gone_wall_ns;
 	uint64_t view; /* number of the last view that showed it */
 	bool seen, serving, terminating, gone;
 	bool vanished; /* gone only because it was not shown; it may come back */
@@ -218,6 +251,7 @@ struct core {
 	VEC(struct launch_count) launches;
 
 	struct core_totals totals;
+	struct timing timing;
 	uint64_t last_frame_ns, last_evaluated_ns;
 	uint64_t last_id_ms;
 	uint64_t sequence;
@@ -245,6 +279,7 @@ void line_add(char *out, size_t size, const char *format, ...) _printf_(3, 4);
 #define set_text(to, from) snprintf(to, sizeof(to), "%s", from)
 
 /* ---- reading.c ---- */
+bool metric_takes(const struct policy_metric *metric, const struct indicator *indicator);
 void host_view_free(struct host_view *view);
 void frame_take(struct core *core, const struct frame *frame, struct moment now);
 void policy_read(struct core *core, struct policy_state *policy, struct moment now);
@@ -320,8 +355,30 @@ void instance_gone(struct core *core, struct instance *instance, struct moment n
 		   const char *why);
 void replicas_count(const struct core *core, const struct policy_state *policy, int32_t *current,
 		    int32_t *ready);
+void instance_step(struct core *core, const struct instance *instance, struct moment now,
+		   const char *what);
+void instance_serves(struct core *core, struct instance *instance, enum serving_proof proof,
+		     struct moment now);
+
+/* ---- timing.c ---- */
 double lead_time_seconds(const struct core *core, const struct pool_state *pool);
-void lead_time_learn(struct pool_state *pool, double seconds);
+void lead_time_learn(struct core *core, struct pool_state *pool, const char *instance_type,
+		     double seconds, enum serving_proof proof);
+double lead_time_left(const struct core *core, const struct pool_state *pool,
+		      const char *instance_type, double elapsed_seconds);
+
+/* ---- stages.c ---- */
+void instance_stage(const struct instance *instance, enum launch_stage *stage, uint64_t *at_ns);
+void instance_heard(struct core *core, const struct frame *frame, struct moment now);
+uint64_t instance_serves_at(const struct core *core, const struct instance *instance);
+enum serving_proof instance_clock_proof(const struct core *core, const struct instance *instance);
+void instance_way_over(struct core *core, struct instance *instance, enum serving_proof proof,
+		       struct moment now);
+void way_add(struct core *core, struct pool_state *pool, const char *instance_type,
+	     const struct launch_way *way);
+void account_served(struct core *core, const struct instance *instance, uint64_t wall_ns);
+void account_gone(struct core *core, struct instance *instance, uint64_t wall_ns);
+void account_back(struct core *core, struct instance *instance);
 
 /* ---- retire.c ---- */
 int retire(struct core *core, struct record *record, struct policy_state *policy, uint32_t count,
@@ -343,7 +400,8 @@ void journal_terminated(struct core *core, const struct terminate_result *result
 			struct moment now);
 void journal_instance(struct core *core, const struct instance *instance, const char *state,
 		      struct moment now);
-void journal_lead(struct core *core, const char *pool, double seconds, struct moment now);
+void journal_lead(struct core *core, const struct instance *instance, const struct launch_way *way,
+		  struct moment now);
 void journal_closed(struct core *core, const struct record *record, struct moment now);
 const char *outcome_text(enum launch_outcome outcome);
 

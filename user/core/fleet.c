@@ -87,37 +87,10 @@ void replicas_count(const struct core *core, const struct policy_state *policy, 
 	*current += (int32_t)records_waiting(core, policy);
 }
 
-/* ---- lead time ---- */
-
-static int double_compare(const void *a, const void *b)
-{
-	double left = *(const double *)a, right = *(const double *)b;
-
-	return (left > right) - (left < right);
-}
-
-/* The median of the last ones of this pool, the configured one until there is any. */
-double lead_time_seconds(const struct core *core, const struct pool_state *pool)
-{
-	double sorted[LEAD_TIMES_KEPT];
-	size_t count = pool ? MIN(pool->lead_times_count, LEAD_TIMES_KEPT) : 0;
-
-	if (!count)
-		return (double)core->config.limits.lead_time_ns / NS_PER_S;
-	memcpy(sorted, pool->lead_times, count * sizeof(*sorted));
-	qsort(sorted, count, sizeof(*sorted), double_compare);
-	return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
-}
-
-void lead_time_learn(struct pool_state *pool, double seconds)
-{
-	pool->lead_times[pool->lead_times_count++ % LEAD_TIMES_KEPT] = seconds;
-}
-
 /* ---- state changes ---- */
 
-static void step_of(struct core *core, const struct instance *instance, struct moment now,
-		    const char *what)
+void instance_step(struct core *core, const struct instance *instance, struct moment now,
+		   const char *what)
 {
 	struct record *record = record_find(core, instance->decision);
 
@@ -135,46 +108,44 @@ void instance_gone(struct core *core, struct instance *instance, struct moment n
 		return;
 	instance->gone = true;
 	instance->gone_ns = now.mono_ns;
+	account_gone(core, instance, now.wall_ns);
 	journal_instance(core, instance, instance->vanished ? "vanished" : "gone", now);
-	step_of(core, instance, now, why);
+	instance_step(core, instance, now, why);
 }
 
-static void instance_serves(struct core *core, struct instance *instance, struct moment now)
+void instance_serves(struct core *core, struct instance *instance, enum serving_proof proof,
+		     struct moment now)
 {
-	struct pool_state *pool = pool_find(core, instance->pool);
+	static const char *const told[] = {
+		[PROOF_CLOCK] = "serves: it has run for so long",
+		[PROOF_RESPONSE] = "serves: its first response",
+		[PROOF_IDLE] = "serves as far as is known: no response was seen for long",
+	};
 
 	instance->serving = true;
 	policy_served(core, instance->policy);
 	journal_instance(core, instance, "serving", now);
-	if (pool && instance->sent_ns) {
-		double seconds = (double)(now.mono_ns - instance->sent_ns) / NS_PER_S;
-
-		lead_time_learn(pool, seconds);
-		core->totals.lead_times_learned++;
-		journal_lead(core, instance->pool, seconds, now);
-	}
-	step_of(core, instance, now, "serves");
+	instance_way_over(core, instance, proof, now);
+	instance_step(core, instance, now, told[proof]);
 }
 
-static uint64_t serves_at(const struct core *core, const struct instance *instance)
-{
-	return instance->running_ns + core->config.limits.serving_after_ns;
-}
-
-/* What has run for long enough serves. Returns when the next one will. */
+/* What no agent tells of is taken to serve when its time has come. Returns when the next one will.
+ */
 uint64_t instances_tick(struct core *core, struct moment now)
 {
 	uint64_t next_ns = UINT64_MAX;
 
 	vec_for_each (it, &core->instances) {
 		struct instance *instance = *it;
+		uint64_t at_ns;
 
-		if (instance->serving || instance->gone || !instance->running_ns)
+		if (instance->serving || instance->gone)
 			continue;
-		if (serves_at(core, instance) <= now.mono_ns)
-			instance_serves(core, instance, now);
+		at_ns = instance_serves_at(core, instance);
+		if (at_ns <= now.mono_ns)
+			instance_serves(core, instance, instance_clock_proof(core, instance), now);
 		else
-			next_ns = MIN(next_ns, serves_at(core, instance));
+			next_ns = MIN(next_ns, at_ns);
 	}
 	return next_ns;
 }
@@ -203,7 +174,7 @@ static void state_changed(struct core *core, struct instance *instance, enum ins
 		instance->running_ns = now.mono_ns;
 		instance->running_wall_ns = now.wall_ns;
 		journal_instance(core, instance, "running", now);
-		step_of(core, instance, now, "running");
+		instance_step(core, instance, now, "running");
 		break;
 	case INSTANCE_SHUTTING_DOWN:
 	case INSTANCE_TERMINATED:
@@ -215,7 +186,7 @@ static void state_changed(struct core *core, struct instance *instance, enum ins
 						      "interruption, or someone else)");
 		break;
 	default:
-		step_of(core, instance, now, instance_state_text(state));
+		instance_step(core, instance, now, instance_state_text(state));
 	}
 }
 
@@ -244,10 +215,11 @@ static void learn_instance(struct core *core, const struct instance_view *view, 
 /* It had only been left out of the pictures, and runs: it counts and costs as before. */
 static void instance_back(struct core *core, struct instance *instance, struct moment now)
 {
+	account_back(core, instance);
 	instance->gone = instance->vanished = false;
 	instance->seen = true;
 	journal_instance(core, instance, "back", now);
-	step_of(core, instance, now, "is shown again");
+	instance_step(core, instance, now, "is shown again");
 }
 
 static void see_instance(struct core *core, const struct instance_view *view, struct moment now)
@@ -276,7 +248,7 @@ static void see_instance(struct core *core, const struct instance_view *view, st
 	if (!instance->seen) {
 		instance->seen = true;
 		if (view->state == INSTANCE_PENDING)
-			step_of(core, instance, now, "pending");
+			instance_step(core, instance, now, "pending");
 	}
 	/* A view may be older than what is known: nothing runs and then is pending again. */
 	if (view->state != instance->state && view->state != INSTANCE_PENDING)

@@ -218,12 +218,25 @@ void journal_instance(struct core *core, const struct instance *instance, const 
 	line_write(core, false);
 }
 
-void journal_lead(struct core *core, const char *pool, double seconds, struct moment now)
+/* One instance's way to serving. "source" says that it was a new instance. */
+void journal_lead(struct core *core, const struct instance *instance, const struct launch_way *way,
+		  struct moment now)
 {
 	struct text *line = line_begin(core, "lead", now);
 
-	add_text(line, "pool", pool);
-	add_number(line, "seconds", seconds);
+	add_text(line, "pool", instance->pool);
+	add_number(line, "seconds", way->lead);
+	add_text(line, "type", instance->instance_type);
+	add_text(line, "source", "cold");
+	add_text(line, "by", way->proof == PROOF_RESPONSE ? "response" : "clock");
+	add_number(line, "latency", way->latency);
+	text_add(line, ",\"stages\":[");
+	for (int s = 0; s < STAGE_COUNT; s++)
+		if (isnan(way->stages[s]))
+			text_add(line, s ? ",null" : "null");
+		else
+			text_printf(line, "%s%.6f", s ? "," : "", way->stages[s]);
+	text_add_char(line, ']');
 	line_write(core, false);
 }
 

@@ -37,7 +37,7 @@ static bool container_takes(const char *container, const struct owner *owner)
 	       str_equal(container, owner->container_id) || str_equal(container, owner->process);
 }
 
-static bool metric_takes(const struct policy_metric *metric, const struct indicator *indicator)
+bool metric_takes(const struct policy_metric *metric, const struct indicator *indicator)
 {
 	switch (metric->source) {
 	case SOURCE_EXTERNAL:

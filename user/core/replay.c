@@ -269,6 +269,7 @@ static int replay_terminated(struct core *core, const cJSON *json)
 static int replay_instance(struct core *core, const cJSON *json)
 {
 	struct instance *instance = instance_find(core, text_of(json, "id"));
+	struct pool_state *pool = instance ? pool_find(core, instance->pool) : NULL;
 	const char *state = text_of(json, "state");
 
 	if (!instance)
@@ -277,14 +278,21 @@ static int replay_instance(struct core *core, const cJSON *json)
 		instance->state = INSTANCE_RUNNING;
 		instance->running_wall_ns = ns_of(json, "wall_us");
 		instance->seen = true;
+	} else if (strcmp(state, "connected") == 0) {
+		if (pool)
+			pool->agents_known = true;
 	} else if (strcmp(state, "serving") == 0) {
+		if (!instance->serving)
+			account_served(core, instance, ns_of(json, "wall_us"));
 		instance->serving = true;
 	} else if (strcmp(state, "back") == 0) {
+		account_back(core, instance);
 		instance->gone = instance->vanished = false;
 		instance->seen = true;
 	} else {
 		instance->gone = true;
 		instance->vanished = strcmp(state, "vanished") == 0;
+		account_gone(core, instance, ns_of(json, "wall_us"));
 	}
 	return 0;
 }
@@ -292,12 +300,18 @@ static int replay_instance(struct core *core, const cJSON *json)
 static int replay_lead(struct core *core, const cJSON *json)
 {
 	struct pool_state *pool = pool_find(core, text_of(json, "pool"));
-	double seconds = number_of(json, "seconds");
+	const cJSON *stages = cJSON_GetObjectItemCaseSensitive(json, "stages");
+	struct launch_way way = {.latency = number_of(json, "latency"),
+				 .lead = number_of(json, "seconds")};
 
-	if (pool && seconds > 0) {
-		lead_time_learn(pool, seconds);
-		core->totals.lead_times_learned++;
+	if (strcmp(text_of(json, "by"), "response") == 0)
+		way.proof = PROOF_RESPONSE;
+	for (int s = 0; s < STAGE_COUNT; s++) {
+		const cJSON *seconds = cJSON_GetArrayItem(stages, s);
+
+		way.stages[s] = cJSON_IsNumber(seconds) ? seconds->valuedouble : NAN;
 	}
+	way_add(core, pool, text_of(json, "type"), &way);
 	return 0;
 }
 
