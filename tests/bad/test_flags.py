@@ -82,7 +82,7 @@ WITHOUT_HINT = {
     "no subcommand that is": (["rnu"], 'forerun: found "rnu", expected a subcommand; did you mean run?\nforerun --help lists them\n'),
     "agent": (["agent"], "forerun agent: not supported in this version: use forerun run\n"),
     "core": (["core", "--help"], "forerun core: not supported in this version: use forerun run\n"),
-    "top": (["top"], "forerun top: not supported in this version: use forerun run\n"),
+    "top in no terminal": (["top"], "forerun top: needs a terminal; http://127.0.0.1:9910/v1/signals has the same as JSON\n"),
     "act without policies": (["run", "--mode", "act"],
                              '--mode: found "act" and no policy, expected a HorizontalPodAutoscaler in the directory that --config '
                              "names\n"),

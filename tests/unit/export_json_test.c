@@ -73,7 +73,7 @@ static void signals_are_json_and_hold_what_is_known_and_nothing_else(void **stat
 	cJSON *root, *listener, *metrics, *depth;
 
 	(void)state;
-	export_json_signals(&out, indicator, 1, (struct moment){NS_PER_S, 0});
+	export_json_signals(&out, indicator, 1, false, (struct moment){NS_PER_S, 0});
 	root = cJSON_Parse(out.data);
 	assert_non_null(root);
 	assert_string_equal(cJSON_GetObjectItem(root, "time")->valuestring,
@@ -104,7 +104,7 @@ static void no_listener_is_an_empty_list(void **state)
 	struct text out = {0};
 
 	(void)state;
-	export_json_signals(&out, NULL, 0, (struct moment){0, 0});
+	export_json_signals(&out, NULL, 0, false, (struct moment){0, 0});
 	assert_string_equal(out.data, "{\"time\":\"1970-01-01T00:00:00.000Z\",\"listeners\":[]}");
 	text_free(&out);
 }

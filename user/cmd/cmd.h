@@ -19,6 +19,7 @@ enum command_bit {
 	COMMAND_SIMULATE = 1 << 2,
 	COMMAND_DOCTOR = 1 << 3,
 	COMMAND_VERSION = 1 << 4,
+	COMMAND_TOP = 1 << 9,
 };
 
 enum output_format { FORMAT_AUTO, FORMAT_TABLE, FORMAT_JSON, FORMAT_NONE };
@@ -28,10 +29,11 @@ struct options {
 	char *config, *listen, *state_dir, *pin, *region, *cluster_version, *name, *record;
 	char *options_file;
 	char *replay, *shape;
+	char *url; /* of a running forerun */
 	uint64_t mode, format, log_level; /* enum core_mode, output_format, log_level */
 	uint64_t edge_depth, listeners_max, connections_max, launches_per_minute;
 	uint64_t interval_ns, duration_ns, stale_ns, lead_time_ns, rescan_ns, serving_after_ns;
-	uint64_t boot_ns, serve_ns;
+	uint64_t boot_ns, serve_ns, refresh_ns;
 	double usd_per_hour, price;
 	bool check, expand_env, last, json, help;
 
@@ -126,6 +128,7 @@ int command_explain(struct options *options);
 int command_simulate(struct options *options);
 int command_doctor(struct options *options);
 int command_version(struct options *options);
+int command_top(struct options *options);
 
 /* The limits of the core as the options say. */
 void limits_from_options(const struct options *options, struct core_limits *limits);

@@ -35,6 +35,13 @@ const struct command commands[] = {
 	 .examples = "forerun doctor\n"
 		     "forerun doctor --config /etc/forerun/conf.d",
 	 .main = command_doctor},
+	{"top", COMMAND_TOP, "[OPTIONS]", "look at the listeners of a running forerun, live",
+	 .text = "Shows every listener of a running forerun run or agent: queue, rates, response "
+		 "times, a\nhistory and the diagnosis; sorts by any column, filters, and opens one "
+		 "listener with its\nresponse times as a histogram. ? lists the keys.",
+	 .examples = "forerun top\n"
+		     "forerun top --url http://10.0.3.17:9910 --refresh 500ms",
+	 .main = command_top},
 	{"version", COMMAND_VERSION, "", "show versions and which hooks work here",
 	 .text = "Shows the version of forerun, libbpf and the kernel, and which hooks work here.",
 	 .examples = "forerun version", .main = command_version},
@@ -52,7 +59,7 @@ static const struct command *command_find(const char *name)
 
 static int refuse_command(const char *name)
 {
-	static const char *const later[] = {"agent", "core", "top"};
+	static const char *const later[] = {"agent", "core"};
 	const char *nearest = NULL;
 	unsigned least = near_enough(name);
 

@@ -4,7 +4,9 @@
 #define AT(field) offsetof(struct options, field)
 #define DECIDES (COMMAND_RUN | COMMAND_SIMULATE)
 #define CLOUDS (COMMAND_RUN | COMMAND_DOCTOR)
-#define EVERY (COMMAND_RUN | COMMAND_EXPLAIN | COMMAND_SIMULATE | COMMAND_DOCTOR | COMMAND_VERSION)
+#define EVERY                                                                              \
+	(COMMAND_TOP | COMMAND_RUN | COMMAND_EXPLAIN | COMMAND_SIMULATE | COMMAND_DOCTOR | \
+	 COMMAND_VERSION)
 #define HOUR_NS (3600 * NS_PER_S)
 
 const struct option_spec option_specs[] = {
@@ -93,6 +95,10 @@ const struct option_spec option_specs[] = {
 	 .help = "Simulated price of an instance hour."},
 	{"options-file", "FILE", OPTION_TEXT, AT(options_file), EVERY, "/etc/forerun/forerun.yaml",
 	 .help = "Read options from FILE, where each key is an option's name without the dashes."},
+	{"url", "URL", OPTION_TEXT, AT(url), COMMAND_TOP, "http://127.0.0.1:9910",
+	 .help = "Ask the forerun that serves there (its --listen)."},
+	{"refresh", "DURATION", OPTION_DURATION, AT(refresh_ns), COMMAND_TOP, "1s", 100 * NS_PER_MS,
+	 60 * NS_PER_S, .help = "Ask and draw this often."},
 	{"help", NULL, OPTION_SWITCH, AT(help), EVERY, .help = "Show this help."},
 };
 

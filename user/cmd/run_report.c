@@ -311,7 +311,7 @@ static void write_status(struct run *run)
 	const struct indicator *indicators;
 	size_t count = signal_indicators(run->signal, &indicators);
 
-	export_json_signals(&signals, indicators, count, time_now());
+	export_json_signals(&signals, indicators, count, false, time_now());
 	text_printf(&line, "{\"type\":\"status\",\"mode\":\"%s\",",
 		    run->options->mode == MODE_ACT ? "act" : "observe");
 	text_add_bytes(&line, signals.data + 1, signals.length - 2); /* without its braces */

@@ -41,12 +41,12 @@ static void answer_metrics(const struct facts *facts, const struct http_query *q
 static void answer_signals(const struct facts *facts, const struct http_query *query,
 			   struct http_reply *reply)
 {
+	bool buckets = str_equal(http_query_argument(query, "buckets"), "1");
 	struct text body = {0};
 	const struct indicator *indicators;
 	size_t count = signal_indicators(facts->signal, &indicators);
 
-	(void)query;
-	export_json_signals(&body, indicators, count, time_now());
+	export_json_signals(&body, indicators, count, buckets, time_now());
 	text_add_char(&body, '\n');
 	answer(reply, 200, JSON_TYPE, &body);
 }

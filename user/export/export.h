@@ -41,9 +41,10 @@ void export_metrics_signals(struct export_metrics *metrics, const struct indicat
 
 /* A number in JSON: the shortest text that reads back the same; null for NaN and infinity. */
 void export_json_number(struct text *out, double value);
-/* {"time":...,"listeners":[...]}: every metric and statistic that is known, labels, diagnosis. */
+/* {"time":...,"listeners":[...]}: every metric and statistic that is known, labels, diagnosis. With
+ * buckets also the response times: [[upper bound in seconds, null for the last, count], ...]. */
 void export_json_signals(struct text *out, const struct indicator *indicators, size_t count,
-			 struct moment now);
+			 bool buckets, struct moment now);
 
 /* ---- the live table, plain text; ANSI colours only where color is set ---- */
 
@@ -74,5 +75,7 @@ struct table {
 /* Exactly height lines or fewer, none wider than width columns, each ended by a newline. Whatever
  * names hold (a process may call itself an escape sequence), only printable ASCII comes out. */
 void export_table(struct text *out, const struct table *table);
+
+#include "export/top.h"
 
 #endif

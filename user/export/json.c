@@ -90,7 +90,28 @@ static void add_counters(struct text *out, const struct indicator *indicator)
 		(unsigned long long)indicator->overflows, (unsigned long long)indicator->syns);
 }
 
-static void add_listener(struct text *out, const struct indicator *indicator, uint64_t now_ns)
+/* Only the buckets that hold something. */
+static void add_buckets(struct text *out, const struct indicator *indicator)
+{
+	uint64_t low, high;
+	bool first = true;
+
+	text_add(out, ",\"response_buckets\":[");
+	for (size_t i = 0; i < PROBE_BUCKETS; i++) {
+		if (!indicator->response_buckets[i])
+			continue;
+		probe_bucket_bounds(i, &low, &high);
+		text_add(out, first ? "[" : ",[");
+		export_json_number(out,
+				   high == UINT64_MAX ? INFINITY : (double)high / (double)NS_PER_S);
+		text_printf(out, ",%llu]", (unsigned long long)indicator->response_buckets[i]);
+		first = false;
+	}
+	text_add_char(out, ']');
+}
+
+static void add_listener(struct text *out, const struct indicator *indicator, bool buckets,
+			 uint64_t now_ns)
 {
 	char address[ADDRESS_TEXT_SIZE];
 	uint64_t age_ns = now_ns > indicator->time_ns ? now_ns - indicator->time_ns : 0;
@@ -113,11 +134,13 @@ static void add_listener(struct text *out, const struct indicator *indicator, ui
 	add_metrics(out, indicator);
 	text_add_char(out, ',');
 	add_counters(out, indicator);
+	if (buckets)
+		add_buckets(out, indicator);
 	text_add_char(out, '}');
 }
 
 void export_json_signals(struct text *out, const struct indicator *indicators, size_t count,
-			 struct moment now)
+			 bool buckets, struct moment now)
 {
 	char time[TIME_TEXT_SIZE];
 
@@ -126,7 +149,7 @@ void export_json_signals(struct text *out, const struct indicator *indicators, s
 	for (size_t i = 0; i < count; i++) {
 		if (i)
 			text_add_char(out, ',');
-		add_listener(out, &indicators[i], now.mono_ns);
+		add_listener(out, &indicators[i], buckets, now.mono_ns);
 	}
 	text_add(out, "]}");
 }
