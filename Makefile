@@ -6,7 +6,7 @@ BUILD ?= build
 CC := gcc
 CLANG ?= clang
 BPFTOOL ?= $(shell command -v bpftool || echo /usr/sbin/bpftool)
-PKGS := libbpf libcurl libcjson yaml-0.1 expat libmicrohttpd zlib ncursesw
+PKGS := libbpf libcurl libcjson yaml-0.1 expat libmicrohttpd openssl zlib ncursesw
 V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
 

@@ -21,6 +21,8 @@ def more(command):
     return f"forerun {command} --help shows all options\n"
 
 
+WORDS = {"run", "explain", "core", "init"}
+
 FLAGS = {
     "a flag that is none": (["run", "--inteval", "5s"], "--inteval: no such option of forerun run; did you mean --interval?\n"),
     "a flag like no other": (["run", "--frobnicate"], "--frobnicate: no such option of forerun run\n"),
@@ -65,6 +67,8 @@ FLAGS = {
     "two wrong values": (["run", "--mode", "x", "--interval", "x"],
                          '--mode: found "x", expected observe or act\n'
                          '--interval: found "x", expected a duration such as 500ms, 3s or 1h30m, from 10ms to 10s\n'),
+    "no whole days": (["core", "init", "--days", "0"], '--days: found "0", expected a whole number from 1 to 3650\n'),
+    "an argument of a subcommand of two words": (["core", "init", "web-1"], "web-1: found an argument, expected only options\n"),
     "two decisions": (["explain", "a", "b"], "b: found one argument more, expected only one ID\n"),
     "an options file that is not there": (["run", "--options-file", "none.yaml"],
                                           "none.yaml: cannot read the options file: No such file or directory\n"),
@@ -75,13 +79,24 @@ FLAGS = {
 def test_a_wrong_flag_is_named(case, tmp_path):
     arguments, message = FLAGS[case]
     done = forerun(tmp_path, *arguments)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", message + more(arguments[0]))
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", message + more(" ".join(a for a in arguments[:2] if a in WORDS)))
 
 
 WITHOUT_HINT = {
     "no subcommand that is": (["rnu"], 'forerun: found "rnu", expected a subcommand; did you mean run?\nforerun --help lists them\n'),
-    "agent": (["agent"], "forerun agent: not supported in this version: use forerun run\n"),
-    "core": (["core", "--help"], "forerun core: not supported in this version: use forerun run\n"),
+    "half a subcommand": (["core"], "forerun: expected forerun core init\nforerun --help lists all subcommands\n"),
+    "init of nothing": (["core", "init"], "--mtls: found neither it nor --shared-key, expected one of them\n"),
+    "init of both": (["core", "init", "--mtls", "--shared-key"], "--mtls: found together with --shared-key, expected one of them\n"),
+    "init without a name": (["core", "init", "--mtls"], "--mtls: found neither --core-name nor --agent, expected one of them\n"),
+    "a shared key with a name": (["core", "init", "--shared-key", "--agent", "web-1"],
+                                 "--agent: found together with --shared-key, expected it with --mtls\n"),
+    "an agent before there is an authority": (["core", "init", "--mtls", "--agent", "web-1", "--dir", "keys"],
+                                              "--core-name: found nothing, and there is no authority in keys yet: expected the "
+                                              "name by which agents reach the core\n"),
+    "names that are none": (["core", "init", "--mtls", "--core-name", "10.0.0.1,a..b", "--agent", "a/b", "--agent", "-x", "--dir", "keys"],
+                            '--core-name: found "a..b", expected an address or a name of letters, digits, \'-\' and \'.\'\n'
+                            '--agent: found "a/b", expected a host\'s name of at most 63 letters, digits, \'-\' and \'.\'\n'
+                            '--agent: found "-x", expected a host\'s name of at most 63 letters, digits, \'-\' and \'.\'\n'),
     "top in no terminal": (["top"], "forerun top: needs a terminal; http://127.0.0.1:9910/v1/signals has the same as JSON\n"),
     "act without policies": (["run", "--mode", "act"],
                              '--mode: found "act" and no policy, expected a HorizontalPodAutoscaler in the directory that --config '

@@ -19,7 +19,13 @@ enum command_bit {
 	COMMAND_SIMULATE = 1 << 2,
 	COMMAND_DOCTOR = 1 << 3,
 	COMMAND_VERSION = 1 << 4,
-	COMMAND_TOP = 1 << 9,
+	COMMAND_AGENT = 1 << 5,
+	COMMAND_CORE = 1 << 6,
+	COMMAND_CORE_INIT = 1 << 7,
+	COMMAND_CORE_PAUSE = 1 << 8,
+	COMMAND_CORE_RESUME = 1 << 9,
+	COMMAND_LAB_SWARM = 1 << 10,
+	COMMAND_TOP = 1 << 11,
 };
 
 enum output_format { FORMAT_AUTO, FORMAT_TABLE, FORMAT_JSON, FORMAT_NONE };
@@ -37,11 +43,28 @@ struct options {
 	double usd_per_hour, price;
 	bool check, expand_env, last, json, help;
 
+	/* agents and cores */
+	char *core, *service, *host; /* lists with commas */
+	char *ca, *certificate, *key, *shared_key;
+	char *listen_agents, *identity_certificates, *lock_table, *pause_file;
+	uint64_t report_ns, lease_ns, visible_within_ns, surge, host_replicas;
+	double usd_per_day, silent_share;
+
+	/* core init, core pause */
+	char *dir, *core_name, *agent, *reason;
+	uint64_t days;
+	bool mtls, make_shared_key;
+
+	/* lab swarm */
+	char *instance_id, *ca_key;
+	uint64_t agents, listeners, depth, port;
+	double rate, edges;
+
 	char *operand; /* the one argument that is no option */
 	const struct command *command;
 	struct {
 		char *where; /* "--mode", "FORERUN_MODE", "/etc/forerun/forerun.yaml:3:7" */
-	} sources[40]; /* by index into option_specs[]; NULL: the default holds */
+	} sources[80]; /* by index into option_specs[]; NULL: the default holds */
 };
 
 struct command {
@@ -62,14 +85,18 @@ extern const size_t commands_count;
 
 enum option_kind {
 	OPTION_TEXT,
+	OPTION_LIST, /* text; a flag that is given again adds to it, with a comma between */
 	OPTION_SWITCH,
 	OPTION_COUNT_NUMBER,
 	OPTION_AMOUNT,
+	OPTION_NUMBER,
+	OPTION_SHARE,
 	OPTION_DURATION,
 	OPTION_CHOICE
 };
 
-/* One row drives parsing, --help and the manual page. */
+/* One row drives parsing, --help and the manual page. A name may stand in two rows when no command
+ * takes both. */
 struct option_spec {
 	const char *name;
 	const char *argument; /* "DIR"; NULL for a switch */
@@ -79,6 +106,7 @@ struct option_spec {
 	const char *fallback; /* the default as it would be written; NULL: none */
 	uint64_t least, most; /* of counts and durations (ns) */
 	const char *choices; /* "observe|act": index is the value */
+	bool only_flag; /* neither a variable nor the options file gives it */
 	const char *help;
 };
 
@@ -96,7 +124,8 @@ int option_set(struct options *options, const struct option_spec *spec, const ch
 /* Where the value of the option comes from: "--config", "FORERUN_CONFIG", "file:line:column"; NULL:
  * it is the default. */
 const char *option_where(const struct options *options, const char *name);
-const struct option_spec *option_find(const char *name);
+/* The row of that name that one of these commands takes, else NULL. */
+const struct option_spec *option_find(const char *name, unsigned commands_bits);
 /* The option of that command that is nearest to what was written; NULL when none is near. */
 const char *option_nearest(const char *written, unsigned commands_bits);
 /* "FORERUN_STATE_DIR" of "state-dir". */
@@ -128,10 +157,19 @@ int command_explain(struct options *options);
 int command_simulate(struct options *options);
 int command_doctor(struct options *options);
 int command_version(struct options *options);
+int command_agent(struct options *options);
+int command_core(struct options *options);
+int command_core_init(struct options *options);
+int command_core_pause(struct options *options); /* and resume */
+int command_lab_swarm(struct options *options);
 int command_top(struct options *options);
 
 /* The limits of the core as the options say. */
 void limits_from_options(const struct options *options, struct core_limits *limits);
+/* A DNS name of at most so many characters: of a host, a service; an underscore is taken, too. */
+#define HOST_NAME_MOST 63
+bool name_valid(const char *name, size_t most);
+bool name_or_address_valid(const char *text);
 /* This host's name, cut to size. */
 void host_name(char *out, size_t size);
 

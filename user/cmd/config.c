@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The configuration directory: which files, ${VAR}, and the documents in them. */
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>
 #include <unistd.h>
@@ -160,9 +161,35 @@ void limits_from_options(const struct options *options, struct core_limits *limi
 	core_limits_default(limits);
 	limits->launches_per_minute = (uint32_t)options->launches_per_minute;
 	limits->usd_per_hour = options->usd_per_hour;
+	limits->usd_per_day = options->usd_per_day;
+	limits->surge = (uint32_t)options->surge;
+	limits->host_replicas = (double)options->host_replicas;
+	limits->silent_share = options->silent_share;
+	limits->visible_within_ns = options->visible_within_ns;
 	limits->stale_ns = options->stale_ns;
 	limits->lead_time_ns = options->lead_time_ns;
 	limits->serving_after_ns = options->serving_after_ns;
+}
+
+bool name_valid(const char *name, size_t most)
+{
+	size_t length = strlen(name);
+
+	if (!length || length > most || !isalnum((unsigned char)name[0]) ||
+	    !isalnum((unsigned char)name[length - 1]))
+		return false;
+	for (size_t i = 0; i < length; i++)
+		if (!isalnum((unsigned char)name[i]) && !strchr("-_.", name[i]))
+			return false;
+	return !strstr(name, "..");
+}
+
+bool name_or_address_valid(const char *text)
+{
+	unsigned char address[16];
+
+	return inet_pton(AF_INET, text, address) == 1 || inet_pton(AF_INET6, text, address) == 1 ||
+	       name_valid(text, 253);
 }
 
 void host_name(char *out, size_t size)

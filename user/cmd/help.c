@@ -11,9 +11,8 @@ void help_all(FILE *out)
 		FORERUN_VERSION);
 	fprintf(out, "usage: forerun COMMAND [OPTIONS]\n\n");
 	for (size_t i = 0; i < commands_count; i++)
-		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
-	fprintf(out, "\nNot supported in this version: agent, core, top.\n");
-	fprintf(out, "forerun COMMAND --help shows its options and examples.\n");
+		fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].summary);
+	fprintf(out, "\nforerun COMMAND --help shows its options and examples.\n");
 }
 
 /* Words of text, broken at HELP_WIDTH, every line but the first indented. */

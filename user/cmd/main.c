@@ -13,6 +13,17 @@ const struct command commands[] = {
 		     "forerun run --config /etc/forerun/conf.d --check\n"
 		     "forerun run --format json --duration 10s --record load.frames",
 	 .main = command_run},
+	{"core init", COMMAND_CORE_INIT,
+	 "[--dir DIR] (--mtls [--core-name NAME] [--agent NAME] | --shared-key)",
+	 "make the keys that agents and cores know each other by",
+	 .text = "Makes an authority with the certificates of cores and agents, or one shared key, "
+		 "and says\nwhat goes where. Nothing that exists is overwritten: given again, it "
+		 "adds certificates of\nmore agents under the same authority.",
+	 .examples = "forerun core init --mtls --core-name core.internal --agent web-1 --agent "
+		     "web-2\n"
+		     "forerun core init --mtls --agent web-3\n"
+		     "forerun core init --shared-key",
+	 .main = command_core_init},
 	{"explain", COMMAND_EXPLAIN, "[OPTIONS] ID | --last", "say why a decision was made",
 	 .text = "Prints the signals, the arithmetic, the limits, the calls and the time of each "
 		 "step of one\ndecision, from the journal in the state directory. Also while "
@@ -57,19 +68,42 @@ static const struct command *command_find(const char *name)
 	return NULL;
 }
 
+/* "core init" goes before "core": taken says how many words it was. */
+static const struct command *command_of(int argc, char **argv, int *taken)
+{
+	_cleanup_free_ char *two = argc > 1 ? str_printf("%s %s", argv[0], argv[1]) : NULL;
+	const struct command *command = two ? command_find(two) : NULL;
+
+	*taken = command ? 2 : 1;
+	return command ? command : command_find(argv[0]);
+}
+
+/* A first word that needs a second one: names those that there are. */
+static bool refuse_alone(const char *name)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < commands_count; i++) {
+		size_t length = strlen(name);
+
+		if (strncmp(commands[i].name, name, length) != 0 || commands[i].name[length] != ' ')
+			continue;
+		fprintf(stderr, "%s%s", found ? ", " : "forerun: expected forerun ",
+			commands[i].name);
+		found = true;
+	}
+	if (found)
+		fprintf(stderr, "\nforerun --help lists all subcommands\n");
+	return found;
+}
+
 static int refuse_command(const char *name)
 {
-	static const char *const later[] = {"agent", "core"};
 	const char *nearest = NULL;
 	unsigned least = near_enough(name);
 
-	for (size_t i = 0; i < ARRAY_SIZE(later); i++)
-		if (str_equal(name, later[i])) {
-			fprintf(stderr,
-				"forerun %s: not supported in this version: use forerun run\n",
-				name);
-			return EXIT_USAGE;
-		}
+	if (refuse_alone(name))
+		return EXIT_USAGE;
 	for (size_t i = 0; i < commands_count; i++)
 		if (edit_distance(name, commands[i].name) < least) {
 			least = edit_distance(name, commands[i].name);
@@ -109,6 +143,7 @@ int main(int argc, char **argv)
 {
 	const struct command *command;
 	const char *name = argc > 1 ? argv[1] : NULL;
+	int taken = 1;
 
 	if (!name) {
 		help_all(stderr);
@@ -117,14 +152,17 @@ int main(int argc, char **argv)
 	if (str_equal(name, "--help") || str_equal(name, "-h") || str_equal(name, "help")) {
 		if (argc > 2 && str_equal(argv[2], "man-options"))
 			help_man_options(stdout);
-		else if (argc > 2 && (command = command_find(argv[2])))
+		else if (argc > 2 && (command = command_of(argc - 2, argv + 2, &taken)))
 			help_command(command, stdout);
 		else
 			help_all(stdout);
 		return EXIT_DONE;
 	}
-	command = command_find(str_equal(name, "--version") ? "version" : name);
+	if (str_equal(name, "--version"))
+		command = command_find("version");
+	else
+		command = command_of(argc - 1, argv + 1, &taken);
 	if (!command)
 		return refuse_command(name);
-	return run_command(command, argc - 1, argv + 1);
+	return run_command(command, argc - taken, argv + taken);
 }

@@ -5,17 +5,20 @@
 #include "base/vec.h"
 #include "cmd/cmd.h"
 
-const struct option_spec *option_find(const char *name)
+const struct option_spec *option_find(const char *name, unsigned commands_bits)
 {
 	for (size_t i = 0; i < option_specs_count; i++)
-		if (str_equal(option_specs[i].name, name))
+		if (str_equal(option_specs[i].name, name) &&
+		    (option_specs[i].commands & commands_bits))
 			return &option_specs[i];
 	return NULL;
 }
 
 const char *option_where(const struct options *options, const char *name)
 {
-	return options->sources[option_find(name) - option_specs].where;
+	const struct option_spec *spec = option_find(name, options->command->bit);
+
+	return spec ? options->sources[spec - option_specs].where : NULL;
 }
 
 /* Optimal string alignment, on what fits in one row of a small table. */
@@ -71,6 +74,7 @@ const char *option_nearest(const char *written, unsigned commands_bits)
 struct value_context {
 	const struct option_spec *spec;
 	const char *text, *where, *prefix;
+	const char *before; /* where the value that the option has came from */
 	struct problems *problems;
 };
 
@@ -128,6 +132,26 @@ static int set_amount(const struct value_context *context, double *out)
 
 	if (parse_double(context->text, &value) < 0 || !isfinite(value) || value < 0)
 		return refuse(context, "an amount of US dollars, such as 2.50");
+	*out = value;
+	return 0;
+}
+
+static int set_number(const struct value_context *context, double *out)
+{
+	double value;
+
+	if (parse_double(context->text, &value) < 0 || !(value >= 0 && value <= 1000))
+		return refuse(context, "a number from 0 to 1000, such as 0.5");
+	*out = value;
+	return 0;
+}
+
+static int set_share(const struct value_context *context, double *out)
+{
+	double value;
+
+	if (parse_double(context->text, &value) < 0 || !(value >= 0 && value <= 1))
+		return refuse(context, "a share from 0 to 1, such as 0.2");
 	*out = value;
 	return 0;
 }
@@ -193,6 +217,24 @@ static int set_text(const struct value_context *context, char **out)
 	return 0;
 }
 
+static int set_list(const struct value_context *context, char **out)
+{
+	_cleanup_free_ char *before = NULL;
+	char *joined;
+
+	if (!*out || !str_equal(context->before, context->where))
+		return set_text(context, out);
+	before = TAKE(*out);
+	if (set_text(context, out) < 0)
+		return -EINVAL;
+	joined = str_printf("%s,%s", before, *out);
+	if (!joined)
+		return -ENOMEM;
+	free(*out);
+	*out = joined;
+	return 0;
+}
+
 static int set_value(struct options *options, const struct value_context *context)
 {
 	void *field = (char *)options + context->spec->offset;
@@ -200,12 +242,18 @@ static int set_value(struct options *options, const struct value_context *contex
 	switch (context->spec->kind) {
 	case OPTION_TEXT:
 		return set_text(context, field);
+	case OPTION_LIST:
+		return set_list(context, field);
 	case OPTION_SWITCH:
 		return set_switch(context, field);
 	case OPTION_COUNT_NUMBER:
 		return set_count(context, field);
 	case OPTION_AMOUNT:
 		return set_amount(context, field);
+	case OPTION_NUMBER:
+		return set_number(context, field);
+	case OPTION_SHARE:
+		return set_share(context, field);
 	case OPTION_DURATION:
 		return set_duration(context, field);
 	case OPTION_CHOICE:
@@ -217,8 +265,8 @@ static int set_value(struct options *options, const struct value_context *contex
 int option_set(struct options *options, const struct option_spec *spec, const char *text,
 	       const char *where, const char *prefix, struct problems *problems)
 {
-	struct value_context context = {spec, text, where, prefix, problems};
 	char **source = &options->sources[spec - option_specs].where;
+	struct value_context context = {spec, text, where, prefix, *source, problems};
 	int r = set_value(options, &context);
 
 	if (r < 0)
@@ -336,7 +384,7 @@ static void apply_flags(struct options *options, const struct flags *flags,
 
 static void apply_defaults(struct options *options, struct problems *problems)
 {
-	options->usd_per_hour = INFINITY;
+	options->usd_per_hour = options->usd_per_day = INFINITY;
 	for (size_t i = 0; i < option_specs_count; i++)
 		if (option_specs[i].fallback)
 			option_set(options, &option_specs[i], option_specs[i].fallback, NULL, "",
@@ -382,7 +430,7 @@ int options_read(struct options *options, const struct command *command, int arg
 void options_free(struct options *options)
 {
 	for (size_t i = 0; i < option_specs_count; i++) {
-		if (option_specs[i].kind == OPTION_TEXT)
+		if (option_specs[i].kind == OPTION_TEXT || option_specs[i].kind == OPTION_LIST)
 			free_pointer((char *)options + option_specs[i].offset);
 		free(options->sources[i].where);
 	}

@@ -53,8 +53,7 @@ int options_from_environment(struct options *options, struct problems *problems)
 
 		option_variable(spec->name, variable, sizeof(variable));
 		value = getenv(variable);
-		if (value && (spec->commands & options->command->bit) &&
-		    !str_equal(spec->name, "help"))
+		if (value && (spec->commands & options->command->bit) && !spec->only_flag)
 			option_set(options, spec, value, variable, "", problems);
 	}
 	warn_of_unknown_variables();
@@ -65,7 +64,7 @@ static void refuse_key(const struct yaml_node *node, struct problems *problems)
 {
 	const char *nearest = option_nearest(node->key, ~0U);
 
-	if (option_find(node->key))
+	if (option_find(node->key, ~0U))
 		problem_at_key(problems, node, "%s cannot be set in the options file", node->key);
 	else if (nearest)
 		problem_at_key(problems, node, "no such option \"%s\"; did you mean \"%s\"?",
@@ -74,15 +73,27 @@ static void refuse_key(const struct yaml_node *node, struct problems *problems)
 		problem_at_key(problems, node, "no such option \"%s\"", node->key);
 }
 
-/* Every key must be an option, also one of another subcommand: the file serves them all. */
+/* The row that this command takes, else one of another: the file serves them all. */
+static const struct option_spec *spec_in_file(const struct options *options, const char *key)
+{
+	const struct option_spec *spec = option_find(key, options->command->bit);
+
+	if (spec && !spec->only_flag)
+		return spec;
+	for (size_t i = 0; i < option_specs_count; i++)
+		if (str_equal(option_specs[i].name, key) && !option_specs[i].only_flag)
+			return &option_specs[i];
+	return NULL;
+}
+
 static void set_from_node(struct options *options, const struct yaml_node *node,
 			  struct problems *problems)
 {
-	const struct option_spec *spec = option_find(node->key);
+	const struct option_spec *spec = spec_in_file(options, node->key);
 	_cleanup_free_ char *where = NULL, *prefix = NULL;
 	struct options other = {.command = options->command};
 
-	if (!spec || str_equal(node->key, "help") || str_equal(node->key, "options-file")) {
+	if (!spec || str_equal(node->key, "options-file")) {
 		refuse_key(node, problems);
 		return;
 	}

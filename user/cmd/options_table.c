@@ -2,40 +2,43 @@
 #include "cmd/cmd.h"
 
 #define AT(field) offsetof(struct options, field)
-#define DECIDES (COMMAND_RUN | COMMAND_SIMULATE)
-#define CLOUDS (COMMAND_RUN | COMMAND_DOCTOR)
-#define EVERY                                                                              \
-	(COMMAND_TOP | COMMAND_RUN | COMMAND_EXPLAIN | COMMAND_SIMULATE | COMMAND_DOCTOR | \
-	 COMMAND_VERSION)
+#define PROBES (COMMAND_RUN | COMMAND_AGENT)
+#define SERVES (COMMAND_RUN | COMMAND_AGENT | COMMAND_CORE)
+#define ACTS (COMMAND_RUN | COMMAND_CORE)
+#define DECIDES (ACTS | COMMAND_SIMULATE)
+#define PAUSES (COMMAND_CORE_PAUSE | COMMAND_CORE_RESUME)
+#define CLOUDS (ACTS | COMMAND_DOCTOR | PAUSES)
+#define WIRES (COMMAND_AGENT | COMMAND_CORE | COMMAND_LAB_SWARM)
+#define EVERY (~0U)
 #define HOUR_NS (3600 * NS_PER_S)
 
 const struct option_spec option_specs[] = {
 	{"config", "DIR", OPTION_TEXT, AT(config), DECIDES | COMMAND_DOCTOR,
 	 .help = "Read policies, pools and classes from all *.yaml and *.yml files of DIR. Without "
 		 "it only signals are shown."},
-	{"mode", "MODE", OPTION_CHOICE, AT(mode), COMMAND_RUN, "observe", .choices = "observe|act",
+	{"mode", "MODE", OPTION_CHOICE, AT(mode), ACTS, "observe", .choices = "observe|act",
 	 .help = "observe decides and explains, and launches nothing; act launches and "
 		 "terminates instances."},
-	{"listen", "ADDRESS", OPTION_TEXT, AT(listen), COMMAND_RUN, "127.0.0.1:9910",
+	{"listen", "ADDRESS", OPTION_TEXT, AT(listen), SERVES, "127.0.0.1:9910",
 	 .help = "Serve /metrics, /healthz, /readyz and /v1/ there (\":9910\" is every address; "
 		 "port 0 takes a free one); \"none\" serves nothing."},
 	{"state-dir", "DIR", OPTION_TEXT, AT(state_dir),
-	 COMMAND_RUN | COMMAND_EXPLAIN | COMMAND_DOCTOR, "/var/lib/forerun",
+	 ACTS | PAUSES | COMMAND_EXPLAIN | COMMAND_DOCTOR, "/var/lib/forerun",
 	 .help = "Keep the journal of decisions in DIR."},
-	{"interval", "DURATION", OPTION_DURATION, AT(interval_ns), COMMAND_RUN, "100ms",
-	 10 * NS_PER_MS, 10 * NS_PER_S,
+	{"interval", "DURATION", OPTION_DURATION, AT(interval_ns), PROBES, "100ms", 10 * NS_PER_MS,
+	 10 * NS_PER_S,
 	 .help = "Read all listeners this often; a queue that crosses its threshold is seen at "
 		 "once all the same."},
-	{"edge-depth", "N", OPTION_COUNT_NUMBER, AT(edge_depth), COMMAND_RUN, "4", 1, 1 << 20,
+	{"edge-depth", "N", OPTION_COUNT_NUMBER, AT(edge_depth), PROBES, "4", 1, 1 << 20,
 	 .help = "Connections waiting in a listener that make an edge where no policy has a "
 		 "target for it."},
-	{"listeners-max", "N", OPTION_COUNT_NUMBER, AT(listeners_max), COMMAND_RUN, "1024", 1,
-	 1 << 16, .help = "Size of the listener table; those beyond are counted as refused."},
-	{"connections-max", "N", OPTION_COUNT_NUMBER, AT(connections_max), COMMAND_RUN, "262144", 1,
+	{"listeners-max", "N", OPTION_COUNT_NUMBER, AT(listeners_max), PROBES, "1024", 1, 1 << 16,
+	 .help = "Size of the listener table; those beyond are counted as refused."},
+	{"connections-max", "N", OPTION_COUNT_NUMBER, AT(connections_max), PROBES, "262144", 1,
 	 1 << 24, .help = "Connections followed at once; those beyond are counted as refused."},
-	{"rescan", "DURATION", OPTION_DURATION, AT(rescan_ns), COMMAND_RUN, "30s", NS_PER_S,
-	 HOUR_NS, .help = "Search this often for listeners and connections that were missed."},
-	{"pin", "PATH", OPTION_TEXT, AT(pin), COMMAND_RUN,
+	{"rescan", "DURATION", OPTION_DURATION, AT(rescan_ns), PROBES, "30s", NS_PER_S, HOUR_NS,
+	 .help = "Search this often for listeners and connections that were missed."},
+	{"pin", "PATH", OPTION_TEXT, AT(pin), PROBES,
 	 .help = "Pin programs and maps below this bpffs directory, so that a restart loses no "
 		 "count. Without it everything goes with the process."},
 	{"region", "REGION", OPTION_TEXT, AT(region), CLOUDS,
@@ -52,6 +55,15 @@ const struct option_spec option_specs[] = {
 	{"max-usd-per-hour", "USD", OPTION_AMOUNT, AT(usd_per_hour), DECIDES,
 	 .help = "Launch nothing that would make all instances of forerun together cost more. "
 		 "Without it there is no such limit."},
+	{"max-usd-per-day", "USD", OPTION_AMOUNT, AT(usd_per_day), DECIDES,
+	 .help = "Launch nothing that would make all instances of forerun together cost more "
+		 "in 24 hours. Without it there is no such limit."},
+	{"max-surge", "N", OPTION_COUNT_NUMBER, AT(surge), DECIDES, "100", 1, 10000,
+	 .help = "Launch at most so many instances on one decision."},
+	{"visible-within", "DURATION", OPTION_DURATION, AT(visible_within_ns), ACTS, "5m", NS_PER_S,
+	 24 * HOUR_NS,
+	 .help = "Where a launch may have happened that is not known here, wait so long for its "
+		 "instances to be seen before the next one."},
 	{"stale-after", "DURATION", OPTION_DURATION, AT(stale_ns), DECIDES, "3s", 100 * NS_PER_MS,
 	 HOUR_NS, .help = "Leave out signals older than this."},
 	{"lead-time", "DURATION", OPTION_DURATION, AT(lead_time_ns), DECIDES, "40s", 0, HOUR_NS,
@@ -59,25 +71,39 @@ const struct option_spec option_specs[] = {
 		 "learned from launches."},
 	{"serving-after", "DURATION", OPTION_DURATION, AT(serving_after_ns), DECIDES, "20s", 0,
 	 HOUR_NS, .help = "An instance that runs for so long counts as serving."},
-	{"check", NULL, OPTION_SWITCH, AT(check), COMMAND_RUN,
+	{"check", NULL, OPTION_SWITCH, AT(check), ACTS,
 	 .help = "Check everything that can be checked without launching (documents, "
 		 "references, credentials, images, subnets), print each problem with its place, "
 		 "and exit: 0 clean, 1 problems."},
 	{"expand-env", NULL, OPTION_SWITCH, AT(expand_env), DECIDES | COMMAND_DOCTOR,
 	 .help = "Replace ${VAR} in the documents by the environment's value. Without it a ${VAR} "
 		 "is an error."},
-	{"record", "FILE", OPTION_TEXT, AT(record), COMMAND_RUN,
+	{"record", "FILE", OPTION_TEXT, AT(record), PROBES,
 	 .help = "Write every sample to FILE, for forerun simulate --replay."},
-	{"format", "FORMAT", OPTION_CHOICE, AT(format), COMMAND_RUN, "auto",
+	{"format", "FORMAT", OPTION_CHOICE, AT(format), SERVES, "auto",
 	 .choices = "auto|table|json|none",
 	 .help = "table is drawn in place; json is one object a line, at every decision and once "
 		 "a second; none prints nothing; auto is table on a terminal, else json."},
-	{"duration", "DURATION", OPTION_DURATION, AT(duration_ns), DECIDES, NULL, NS_PER_MS,
-	 365 * 24 * HOUR_NS,
-	 .help = "Stop after this long. Without it run goes on until it is "
-		 "told to stop, and simulate generates 120s."},
+	{"duration", "DURATION", OPTION_DURATION, AT(duration_ns),
+	 SERVES | COMMAND_SIMULATE | COMMAND_LAB_SWARM, NULL, NS_PER_MS, 365 * 24 * HOUR_NS,
+	 .help = "Stop after this long. Without it it goes on until it is told to stop, and "
+		 "simulate generates 120s."},
 	{"log-level", "LEVEL", OPTION_CHOICE, AT(log_level), EVERY, "info",
 	 .choices = "error|warning|info|debug", .help = "Write log lines down to this level."},
+	{"dir", "DIR", OPTION_TEXT, AT(dir), COMMAND_CORE_INIT, "/etc/forerun/keys",
+	 .only_flag = true, .help = "Put keys and certificates there."},
+	{"mtls", NULL, OPTION_SWITCH, AT(mtls), COMMAND_CORE_INIT, .only_flag = true,
+	 .help = "Make an authority, or take the one in DIR, and certificates."},
+	{"core-name", "NAME", OPTION_LIST, AT(core_name), COMMAND_CORE_INIT, .only_flag = true,
+	 .help = "Make the cores' certificate for these names or addresses, by which agents "
+		 "reach them."},
+	{"agent", "NAME", OPTION_LIST, AT(agent), COMMAND_CORE_INIT, .only_flag = true,
+	 .help = "Make a certificate for the agent of the host with this name; may be given "
+		 "again, also later."},
+	{"days", "N", OPTION_COUNT_NUMBER, AT(days), COMMAND_CORE_INIT, "365", 1, 3650,
+	 .only_flag = true, .help = "Certificates are valid for so many days."},
+	{"shared-key", NULL, OPTION_SWITCH, AT(make_shared_key), COMMAND_CORE_INIT,
+	 .only_flag = true, .help = "Make one key for all agents and cores of a small site."},
 	{"last", NULL, OPTION_SWITCH, AT(last), COMMAND_EXPLAIN,
 	 .help = "Explain the newest decision."},
 	{"json", NULL, OPTION_SWITCH, AT(json), COMMAND_EXPLAIN | COMMAND_SIMULATE,
@@ -99,7 +125,8 @@ const struct option_spec option_specs[] = {
 	 .help = "Ask the forerun that serves there (its --listen)."},
 	{"refresh", "DURATION", OPTION_DURATION, AT(refresh_ns), COMMAND_TOP, "1s", 100 * NS_PER_MS,
 	 60 * NS_PER_S, .help = "Ask and draw this often."},
-	{"help", NULL, OPTION_SWITCH, AT(help), EVERY, .help = "Show this help."},
+	{"help", NULL, OPTION_SWITCH, AT(help), EVERY, .only_flag = true,
+	 .help = "Show this help."},
 };
 
 const size_t option_specs_count = ARRAY_SIZE(option_specs);
