@@ -26,6 +26,7 @@ enum command_bit {
 	COMMAND_CORE_RESUME = 1 << 9,
 	COMMAND_LAB_SWARM = 1 << 10,
 	COMMAND_TOP = 1 << 11,
+	COMMAND_STATUS = 1 << 12,
 };
 
 enum output_format { FORMAT_AUTO, FORMAT_TABLE, FORMAT_JSON, FORMAT_NONE };
@@ -163,6 +164,7 @@ int command_core_init(struct options *options);
 int command_core_pause(struct options *options); /* and resume */
 int command_lab_swarm(struct options *options);
 int command_top(struct options *options);
+int command_status(struct options *options);
 
 /* The limits of the core as the options say. */
 void limits_from_options(const struct options *options, struct core_limits *limits);

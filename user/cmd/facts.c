@@ -77,7 +77,7 @@ static void policy_json(const struct policy_status *status, struct text *out)
 	text_add_json(out, status->held);
 	text_add(out, ",\"reason\":");
 	text_add_json(out, status->result.reason);
-	text_add(out, ",\"metrics\":[");
+	text_printf(out, ",\"deciding\":%u,\"metrics\":[", status->result.metric);
 	for (size_t i = 0; i < metrics; i++) {
 		text_add(out, i ? "," : "");
 		metric_json(status, i, out);

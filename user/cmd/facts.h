@@ -51,6 +51,16 @@ int serve_start(struct loop *loop, struct facts *facts, struct http_server **out
 /* Every family that this role has, but for the end mark. */
 void facts_metrics(const struct facts *facts, struct export_metrics *metrics);
 
+/* ---- serve_fleet.c ---- */
+
+/* Of these, the ones about launches, pools and money. Only with a core. */
+void fleet_metrics(const struct facts *facts, struct export_metrics *metrics);
+
+/* ---- facts_status.c ---- */
+
+/* What `forerun status` prints, as one JSON object. */
+void status_json(const struct facts *facts, struct moment now, struct text *out);
+
 /* ---- facts.c: pieces of JSON ---- */
 
 /* The value that a policy's metric shows beside its target: per replica, in percent or plain. NaN:

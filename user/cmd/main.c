@@ -53,6 +53,16 @@ const struct command commands[] = {
 	 .examples = "forerun top\n"
 		     "forerun top --url http://10.0.3.17:9910 --refresh 500ms",
 	 .main = command_top},
+	{"status", COMMAND_STATUS, "[OPTIONS]", "ask a running forerun how its fleet stands",
+	 .text = "Asks a running forerun run, core or agent over its own HTTP and prints: who "
+		 "leads "
+		 "and what\nholds, each service with its metric and replicas, the pools and their "
+		 "limits, what is on its\nway and when it is expected to serve, the instances, and "
+		 "what all of it costs.",
+	 .examples = "forerun status\n"
+		     "forerun status --url http://10.0.3.17:9910\n"
+		     "forerun status --json",
+	 .main = command_status},
 	{"version", COMMAND_VERSION, "", "show versions and which hooks work here",
 	 .text = "Shows the version of forerun, libbpf and the kernel, and which hooks work here.",
 	 .examples = "forerun version", .main = command_version},

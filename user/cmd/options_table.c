@@ -19,7 +19,7 @@ const struct option_spec option_specs[] = {
 	{"mode", "MODE", OPTION_CHOICE, AT(mode), ACTS, "observe", .choices = "observe|act",
 	 .help = "observe decides and explains, and launches nothing; act launches and "
 		 "terminates instances."},
-	{"listen", "ADDRESS", OPTION_TEXT, AT(listen), SERVES, "127.0.0.1:9910",
+	{"listen", "ADDRESS", OPTION_TEXT, AT(listen), SERVES | COMMAND_STATUS, "127.0.0.1:9910",
 	 .help = "Serve /metrics, /healthz, /readyz and /v1/ there (\":9910\" is every address; "
 		 "port 0 takes a free one); \"none\" serves nothing."},
 	{"state-dir", "DIR", OPTION_TEXT, AT(state_dir),
@@ -106,7 +106,7 @@ const struct option_spec option_specs[] = {
 	 .only_flag = true, .help = "Make one key for all agents and cores of a small site."},
 	{"last", NULL, OPTION_SWITCH, AT(last), COMMAND_EXPLAIN,
 	 .help = "Explain the newest decision."},
-	{"json", NULL, OPTION_SWITCH, AT(json), COMMAND_EXPLAIN | COMMAND_SIMULATE,
+	{"json", NULL, OPTION_SWITCH, AT(json), COMMAND_EXPLAIN | COMMAND_SIMULATE | COMMAND_STATUS,
 	 .help = "Print JSON instead of text."},
 	{"replay", "FILE", OPTION_TEXT, AT(replay), COMMAND_SIMULATE,
 	 .help = "Replay a recording of forerun run --record."},
@@ -121,7 +121,7 @@ const struct option_spec option_specs[] = {
 	 .help = "Simulated price of an instance hour."},
 	{"options-file", "FILE", OPTION_TEXT, AT(options_file), EVERY, "/etc/forerun/forerun.yaml",
 	 .help = "Read options from FILE, where each key is an option's name without the dashes."},
-	{"url", "URL", OPTION_TEXT, AT(url), COMMAND_TOP, "http://127.0.0.1:9910",
+	{"url", "URL", OPTION_TEXT, AT(url), COMMAND_TOP | COMMAND_STATUS, "http://127.0.0.1:9910",
 	 .help = "Ask the forerun that serves there (its --listen)."},
 	{"refresh", "DURATION", OPTION_DURATION, AT(refresh_ns), COMMAND_TOP, "1s", 100 * NS_PER_MS,
 	 60 * NS_PER_S, .help = "Ask and draw this often."},

@@ -51,6 +51,17 @@ static void answer_signals(const struct facts *facts, const struct http_query *q
 	answer(reply, 200, JSON_TYPE, &body);
 }
 
+static void answer_status(const struct facts *facts, const struct http_query *query,
+			  struct http_reply *reply)
+{
+	struct text body = {0};
+
+	(void)query;
+	status_json(facts, time_now(), &body);
+	text_add_char(&body, '\n');
+	answer(reply, 200, JSON_TYPE, &body);
+}
+
 static void answer_decisions(const struct facts *facts, const struct http_query *query,
 			     struct http_reply *reply)
 {
@@ -153,6 +164,7 @@ static const struct page {
 	{"/metrics", NEEDS_NOTHING, answer_metrics},
 	{"/healthz", NEEDS_NOTHING, answer_health},
 	{"/readyz", NEEDS_NOTHING, answer_ready},
+	{"/v1/status", NEEDS_NOTHING, answer_status},
 	{"/v1/signals", NEEDS_SIGNAL, answer_signals},
 	{"/v1/policies", NEEDS_CORE, answer_policies},
 	{"/v1/decisions", NEEDS_CORE, answer_decisions},

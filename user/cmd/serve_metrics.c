@@ -132,9 +132,6 @@ static void core_families(const struct facts *facts, struct export_metrics *metr
 	       totals.instances_pending);
 	single(metrics, "forerun_instances_running", "gauge", NULL, "Instances that run.",
 	       totals.instances_running);
-	single(metrics, "forerun_lead_time_seconds", "gauge", "seconds",
-	       "Time from a launch to its capacity serving, as the forecast uses it.",
-	       totals.lead_time_seconds);
 	single(metrics, "forerun_edge_to_sent_seconds", "gauge", "seconds",
 	       "Time from the kernel's edge to the last byte of CreateFleet, newest launch.",
 	       totals.edge_to_sent_ns_last ? (double)totals.edge_to_sent_ns_last / (double)NS_PER_S
@@ -175,6 +172,7 @@ void facts_metrics(const struct facts *facts, struct export_metrics *metrics)
 	if (facts->core) {
 		policy_families(facts, metrics);
 		core_families(facts, metrics);
+		fleet_metrics(facts, metrics);
 	}
 	own_families(facts, metrics);
 }

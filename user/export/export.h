@@ -30,6 +30,11 @@ void export_metrics_family(struct export_metrics *metrics, const char *name, con
  * ended by NULL; may be NULL itself. A NaN is "not known" and left out. */
 void export_metrics_value(struct export_metrics *metrics, const char *name, const char *type,
 			  double value, const char *const *labels);
+/* The samples of a histogram with those labels (as above). counts: of each bucket by itself, one more
+ * than there are bounds, the last for what is above all of them. */
+void export_metrics_histogram(struct export_metrics *metrics, const char *name,
+			      const double *bounds, size_t bounds_count, const uint64_t *counts,
+			      double sum, const char *const *labels);
 /* The end: "# EOF" where the dialect has one. */
 void export_metrics_end(struct export_metrics *metrics);
 

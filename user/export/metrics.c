@@ -112,6 +112,24 @@ void export_metrics_value(struct export_metrics *metrics, const char *name, cons
 			       NULL, NULL, value);
 }
 
+void export_metrics_histogram(struct export_metrics *metrics, const char *name,
+			      const double *bounds, size_t bounds_count, const uint64_t *counts,
+			      double sum, const char *const *labels)
+{
+	char le[NUMBER_TEXT_SIZE];
+	uint64_t below = 0;
+
+	for (size_t i = 0; i < bounds_count; i++) {
+		below += counts[i];
+		number_text(bounds[i], le);
+		metrics_sample(metrics, name, "_bucket", labels, "le", le, (double)below);
+	}
+	below += counts[bounds_count];
+	metrics_sample(metrics, name, "_bucket", labels, "le", "+Inf", (double)below);
+	metrics_sample(metrics, name, "_sum", labels, NULL, NULL, sum);
+	metrics_sample(metrics, name, "_count", labels, NULL, NULL, (double)below);
+}
+
 void export_metrics_end(struct export_metrics *metrics)
 {
 	if (metrics->dialect == EXPORT_OPENMETRICS)

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /v1/status: one picture of the whole fleet, which `forerun status` prints. Objects and arrays are
+ * written with a comma behind each member; the end takes the last one back.
+ */
+#include <math.h>
+
+#include "cmd/facts.h"
+
+/* ---- JSON ---- */
+
+static void json_key(struct text *out, const char *key)
+{
+	text_add_json(out, key);
+	text_add_char(out, ':');
+}
+
+static void json_text(struct text *out, const char *key, const char *value)
+{
+	json_key(out, key);
+	text_add_json(out, value);
+	text_add_char(out, ',');
+}
+
+static void json_number(struct text *out, const char *key, double value)
+{
+	json_key(out, key);
+	export_json_number(out, value);
+	text_add_char(out, ',');
+}
+
+static void json_bool(struct text *out, const char *key, bool value)
+{
+	json_key(out, key);
+	text_add(out, value ? "true," : "false,");
+}
+
+static void json_time(struct text *out, const char *key, uint64_t wall_ns)
+{
+	char time[TIME_TEXT_SIZE];
+
+	time_format(wall_ns, time);
+	json_text(out, key, time);
+}
+
+static void json_begin(struct text *out, const char *key, char bracket)
+{
+	if (key)
+		json_key(out, key);
+	text_add_char(out, bracket);
+}
+
+static void json_end(struct text *out, char bracket)
+{
+	if (out->data[out->length - 1] == ',')
+		out->length--;
+	text_add_char(out, bracket);
+	text_add_char(out, ',');
+}
+
+static double seconds_since(uint64_t then_ns, uint64_t now_ns)
+{
+	return then_ns ? (double)(now_ns - MIN(now_ns, then_ns)) / NS_PER_S : NAN;
+}
+
+/* ---- what the core has ---- */
+
+static void add_nodes(const struct facts *facts, struct moment now, struct text *out)
+{
+	struct node_view node;
+	size_t at = 0;
+
+	json_begin(out, "nodes", '[');
+	while (core_node(facts->core, &at, now, &node)) {
+		json_begin(out, NULL, '{');
+		json_text(out, "instance", node.id);
+		json_text(out, "state",
+			  node.terminating ? "terminating" : instance_state_text(node.state));
+		json_bool(out, "serving", node.serving);
+		json_text(out, "agent", agent_state_text(node.agent));
+		json_text(out, "type", node.instance_type);
+		json_text(out, "zone", node.zone);
+		json_text(out, "capacity_type", capacity_type_text(node.capacity_type));
+		json_number(out, "usd_per_hour", node.usd_per_hour);
+		json_text(out, "pool", node.pool);
+		json_text(out, "policy", node.policy);
+		json_text(out, "decision", node.decision);
+		json_number(out, "age_seconds", seconds_since(node.launched_wall_ns, now.wall_ns));
+		json_text(out, "stage", launch_stage_text(node.stage));
+		json_number(out, "stage_seconds", seconds_since(node.stage_ns, now.mono_ns));
+		json_number(out, "expected_in_seconds", node.expected_seconds);
+		json_end(out, '}');
+	}
+	json_end(out, ']');
+}
+
+static void add_coming(const struct facts *facts, struct moment now, struct text *out)
+{
+	struct coming_view coming;
+	size_t at = 0;
+
+	json_begin(out, "coming", '[');
+	while (core_coming(facts->core, &at, now, &coming)) {
+		const struct decision *decision = coming.decision;
+
+		json_begin(out, NULL, '{');
+		json_text(out, "decision", decision->id);
+		json_text(out, "policy", decision->policy);
+		json_text(out, "pool", decision->pool);
+		json_time(out, "made", decision->made.wall_ns);
+		json_number(out, "age_seconds", seconds_since(decision->made.mono_ns, now.mono_ns));
+		json_number(out, "count", coming.count);
+		json_number(out, "serving", coming.serving);
+		json_number(out, "failed", coming.failed);
+		json_text(out, "stage",
+			  coming.stage == STAGE_COUNT ? "waiting"
+						      : launch_stage_text(coming.stage));
+		json_number(out, "stage_seconds", seconds_since(coming.since_ns, now.mono_ns));
+		json_number(out, "expected_in_seconds", coming.expected_seconds);
+		json_text(out, "last_step",
+			  decision->steps.count ? decision->steps.at[decision->steps.count - 1].text
+						: "");
+		json_end(out, '}');
+	}
+	json_end(out, ']');
+}
+
+static void add_pools(const struct facts *facts, struct text *out)
+{
+	_cleanup_free_ struct pool_view *pools = NULL;
+	size_t count = core_pools(facts->core, &pools);
+
+	json_begin(out, "pools", '[');
+	for (size_t i = 0; i < count; i++) {
+		const struct pool *pool = pools[i].pool;
+
+		json_begin(out, NULL, '{');
+		json_text(out, "pool", pool->name);
+		json_bool(out, "ready", pools[i].ready);
+		json_text(out, "problem", pools[i].problem);
+		json_number(out, "running", pools[i].running);
+		json_number(out, "pending", pools[i].pending);
+		json_number(out, "cpus", pools[i].cpus);
+		json_number(out, "cpus_limit", pool->cpu_limited ? pool->limit_cpus : NAN);
+		json_number(out, "memory_bytes", pools[i].memory_bytes);
+		json_number(out, "memory_bytes_limit",
+			    pool->memory_limited ? pool->limit_memory_bytes : NAN);
+		json_number(out, "usd_per_hour", pools[i].usd_per_hour);
+		json_end(out, '}');
+	}
+	json_end(out, ']');
+}
+
+static void add_leads(const struct facts *facts, struct text *out)
+{
+	_cleanup_free_ struct lead_view *leads = NULL;
+	size_t count = core_leads(facts->core, &leads);
+
+	json_begin(out, "lead_times", '[');
+	for (size_t i = 0; i < count; i++) {
+		json_begin(out, NULL, '{');
+		json_text(out, "pool", leads[i].pool);
+		json_text(out, "family", leads[i].family);
+		json_number(out, "samples", leads[i].samples);
+		json_number(out, "p50", leads[i].p50);
+		json_number(out, "p75", leads[i].p75);
+		json_number(out, "p95", leads[i].p95);
+		json_end(out, '}');
+	}
+	json_end(out, ']');
+}
+
+static void add_times(const struct core_times *times, struct text *out)
+{
+	json_begin(out, "scaling_latency", '{');
+	json_number(out, "count", (double)times->latency.count);
+	json_number(out, "p50_seconds", times->latency_p50);
+	json_number(out, "p95_seconds", times->latency_p95);
+	json_number(out, "share_over_15_s", times->share_over_15);
+	json_number(out, "share_over_60_s", times->share_over_60);
+	json_begin(out, "stage_mean_seconds", '{');
+	for (enum launch_stage s = STAGE_CALLED; s < STAGE_COUNT; s++)
+		json_number(out, launch_stage_text(s),
+			    times->stages[s].count
+				    ? times->stages[s].sum_seconds / (double)times->stages[s].count
+				    : NAN);
+	json_end(out, '}');
+	json_end(out, '}');
+}
+
+static void add_money(const struct facts *facts, const struct core_times *times, struct text *out)
+{
+	struct core_totals totals;
+	struct core_limits limits;
+
+	core_totals(facts->core, &totals);
+	limits_from_options(facts->options, &limits);
+	json_begin(out, "money", '{');
+	json_number(out, "usd_per_hour", totals.usd_per_hour);
+	json_number(out, "usd_per_hour_limit", limits.usd_per_hour);
+	json_number(out, "usd_per_scaled_replica", times->usd_per_replica);
+	json_number(out, "spot_interruptions", (double)times->spot_interruptions);
+	json_number(out, "spot_instance_hours", times->spot_hours);
+	json_number(out, "spot_interruptions_per_instance_hour", times->interruptions_per_hour);
+	json_end(out, '}');
+}
+
+static void add_core(const struct facts *facts, struct moment now, struct text *out)
+{
+	struct core_times times;
+
+	core_times(facts->core, now, &times);
+	json_key(out, "services");
+	policies_json(facts, out);
+	text_add_char(out, ',');
+	add_pools(facts, out);
+	add_nodes(facts, now, out);
+	add_coming(facts, now, out);
+	add_leads(facts, out);
+	add_times(&times, out);
+	add_money(facts, &times, out);
+	json_key(out, "totals");
+	totals_json(facts, out);
+	text_add(out, ",");
+	json_key(out, "cloud");
+	cloud_json(facts, out);
+	text_add(out, ",");
+}
+
+void status_json(const struct facts *facts, struct moment now, struct text *out)
+{
+	json_begin(out, NULL, '{');
+	json_text(out, "role", role_text(facts->role));
+	json_text(out, "version", FORERUN_VERSION);
+	json_text(out, "host", facts->host);
+	json_time(out, "time", now.wall_ns);
+	json_number(out, "up_seconds", seconds_since(facts->started.mono_ns, now.mono_ns));
+	if (facts->core) {
+		json_text(out, "mode", facts->options->mode == MODE_ACT ? "act" : "observe");
+		add_core(facts, now, out);
+	}
+	json_end(out, '}');
+	out->data[--out->length] = '\0'; /* no comma behind the whole */
+}
