@@ -120,6 +120,7 @@ class Ledger:
         entry = {"order": len(self.entries) + 1, "id": instance_id, "launched": time.time(), "terminated": None, **facts}
         self.entries.append(entry)
         self.by_id[instance_id] = entry
+        return entry
 
     def ended(self, instance_id):
         entry = self.by_id.get(instance_id)

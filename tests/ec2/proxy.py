@@ -128,6 +128,7 @@ class State:
             "skew_s": 0.0,  # how far AWS's clock is ahead of this host's
             "honour_tokens": True,  # false: a test bed of the test bed, each call launches
             "expire_sessions": False,  # true: all sessions end now
+            "prefill": {},  # {"count", "type", "zone", "capacity_type", "tags"}: instances that run since before
             "idle_s": 0.0,  # connections without a request for so long are closed; 0: never
             "session_s": 3600.0,  # what AssumeRole... gives
             "web_identity_token": "",  # the only one accepted; "": any
@@ -154,6 +155,8 @@ class State:
         self.settings.update(wanted)
         if "seed" in wanted:
             self.chance = random.Random(wanted["seed"])
+        if wanted.get("prefill"):
+            self.prefill(**wanted["prefill"])
         if "gates" in wanted:
             self.gates_moved.set()
             self.gates_moved = asyncio.Event()
@@ -170,6 +173,11 @@ class State:
                 self.credentials.pop(key, None)
             else:
                 self.credentials[key] = sigv4.Credential(given["secret"], given.get("token", ""), given.get("expires", 0))
+
+    def prefill(self, count, tags, **facts):
+        for number in range(count):
+            entry = self.ledger.launched(f"i-{number:017x}", token=f"before-{number}", action="before", subnet="subnet-0", tags=tags, **facts)
+            entry["launched"] -= 3600
 
     def gate(self, client, service=""):
         gates = self.settings["gates"]
@@ -539,6 +547,7 @@ class Proxy:
             raise Closed(fault.get("how", "rst"))
         answer = await self.answer(call, entry, fault)
         entry["status"] = answer.status
+        entry["t_effect"] = time.time()
         if kind == "kill_client" and fault["when"] == "after":
             self.signal_client(fault, entry)
         if kind == "delay":
@@ -620,7 +629,7 @@ class Proxy:
                     continue
                 entry = {"n": len(self.state.log), "client": client, "connection": number, "request": connection.requests,
                          "t_kernel": request.t_kernel, "t_kernel_last": request.t_kernel_last, "t_user": time.time(),
-                         "t_reply": None, "bytes": len(request.body), "status": None, "signature": None, "model": None,
+                         "t_effect": None, "t_reply": None, "bytes": len(request.body), "status": None, "signature": None, "model": None,
                          "agent": request.headers.get("user-agent", "")}
                 if len(self.state.log) < LOG_MAX:
                     self.state.log.append(entry)

@@ -139,10 +139,10 @@ class Timeout(AssertionError):
 
 
 class Forerun:
-    """`forerun run` while it runs. Its JSON lines are in lines."""
+    """`forerun run`, or another role, while it runs. Its JSON lines are in lines."""
 
-    def __init__(self, config, state, environment, *arguments, mode="act", binary=BINARY):
-        command = [binary, "run", "--config", config, "--mode", mode, "--state-dir", state, "--listen", "127.0.0.1:0",
+    def __init__(self, config, state, environment, *arguments, mode="act", binary=BINARY, role="run"):
+        command = [binary, role, "--config", config, "--mode", mode, "--state-dir", state, "--listen", "127.0.0.1:0",
                    "--format", "json", "--lead-time", "0s", "--serving-after", "1s", *arguments]
         self.state = pathlib.Path(state)
         self.environment = {"FORERUN_OPTIONS_FILE": "/dev/null", **environment}
@@ -151,7 +151,7 @@ class Forerun:
         self.process = subprocess.Popen([str(c) for c in command], env=self.environment, stdout=subprocess.PIPE,
                                         stderr=self.errors, preexec_fn=end_with_parent)
         self.lines = []
-        self.port = None
+        self.port = self.agents_port = None
         self.changed = threading.Condition()
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
@@ -166,7 +166,7 @@ class Forerun:
                 found["seen"] = time.time()
                 self.lines.append(found)
                 if found.get("type") == "start":
-                    self.port = found["port"]
+                    self.port, self.agents_port = found["port"], found.get("agents_port")
                 self.changed.notify_all()
         with self.changed:
             self.changed.notify_all()
