@@ -35,17 +35,24 @@ def effects(ec2):
     return found
 
 
-def test_a_queue_launches_instances_with_tags_and_the_decision_as_token(start, queue, ec2_world):
+def numbered(ledger):
+    """The numbers of the launches in their lane."""
+    tokens = {re.fullmatch(r"fr-[0-9a-f]{16}-([1-9][0-9]*)", e["token"]) for e in ledger}
+    return {int(t[1]) for t in tokens}
+
+
+def test_a_queue_launches_instances_with_tags_under_the_first_number(start, queue, ec2_world):
     forerun = start()
     queue.depth = 30
     decision = forerun.decision(closed=False)
     ledger = settled(forerun, ec2_world)
     assert decision["replicas"] == {"before": 1, "wanted": 4, "decided": 4}
-    assert {e["token"] for e in ledger} == {decision["id"]}
+    assert numbered(ledger) == {1}
     for entry in ledger:
         assert entry["tags"] == {
             "Name": "forerun/web", "service": "web", "forerun.dev/owner": "default", "forerun.dev/nodepool": "web",
-            "forerun.dev/policy": "web", "forerun.dev/decision": decision["id"], "forerun.dev/token": decision["id"]}
+            "forerun.dev/policy": "web", "forerun.dev/decision": decision["id"], "forerun.dev/token": entry["token"],
+            "forerun.dev/service": "web", "forerun.dev/count": str(LAUNCHED), "forerun.dev/epoch": "0"}
     calls = ec2_world.log("CreateFleet")
     assert [c["status"] for c in calls] == [200]
     form = calls[0]["params"]
@@ -92,7 +99,8 @@ def test_without_any_spot_capacity_on_demand_is_launched(start, queue, ec2_world
     ledger = settled(forerun, ec2_world)
     assert {e["capacity_type"] for e in ledger} == {"on-demand"}
     decision = forerun.decision(closed=False)
-    assert {e["token"] for e in ledger} == {decision["id"] + ".2"}, "the second attempt of the same decision"
+    assert numbered(ledger) == {2} and {e["tags"]["forerun.dev/decision"] for e in ledger} == {decision["id"]}, \
+        "the second attempt of the same decision"
     assert any("InsufficientInstanceCapacity" in step["text"] for step in decision["steps"])
 
 

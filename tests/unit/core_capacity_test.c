@@ -12,11 +12,16 @@ static void a_queue_over_its_target_launches(void **state)
 	world_queue(&world, 35);
 	world_send(&world, FRAME_EDGE);
 	assert_int_equal(world.launch_calls, 1);
-	assert_true(world.launch_was_synced);
+	assert_true(world.launch_was_written);
 	order = &world.called.at[0];
 	assert_int_equal(order->count, 3);
 	assert_int_equal(order->capacity_type, CAPACITY_SPOT);
-	assert_string_equal(order->token, world_decision(&world, 0)->id);
+	assert_string_equal(order->decision, world_decision(&world, 0)->id);
+	assert_true(str_starts(order->token, "fr-") && str_ends(order->token, "-1"));
+	assert_int_equal(strlen(order->token), 3 + 16 + 2);
+	assert_string_equal(order_tag(order, "forerun.dev/count"), "3");
+	assert_string_equal(order_tag(order, "forerun.dev/epoch"), "0");
+	assert_string_equal(order_tag(order, "forerun.dev/service"), "web");
 	assert_string_equal(order_tag(order, "forerun.dev/owner"), "default");
 	assert_string_equal(order_tag(order, "forerun.dev/nodepool"), "web");
 	assert_string_equal(order_tag(order, "forerun.dev/policy"), "web");
@@ -279,7 +284,8 @@ static void no_capacity_is_retried_elsewhere_at_once(void **state)
 	world.fault.no_capacity = false;
 	assert_int_equal(world.launch_calls, 2);
 	assert_int_equal(world.called.count, 1);
-	assert_true(str_ends(world.called.at[0].token, ".2"));
+	assert_true(str_ends(world.called.at[0].token, "-2"));
+	assert_string_equal(world.called.at[0].decision, world_decision(&world, 0)->id);
 	assert_string_equal(world.called.at[0].decision, world_decision(&world, 0)->id);
 	vec_for_each (override, &world.called.at[0].overrides)
 		assert_false(strcmp(override->instance_type, "m5.large") == 0 &&
@@ -450,7 +456,7 @@ static void a_throttled_call_keeps_its_token(void **state)
 	world.fault.throttle = false;
 	world_run(&world, 3 * NS_PER_S);
 	assert_int_equal(world.called.count, 1);
-	assert_string_equal(world.called.at[0].token, world_decision(&world, 0)->id);
+	assert_true(str_ends(world.called.at[0].token, "-1"));
 	core_totals(world.core, &totals);
 	assert_int_equal(totals.throttles, 1);
 	world_free(&world);

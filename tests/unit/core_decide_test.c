@@ -338,10 +338,11 @@ static void only_its_own_instances_are_terminated(void **state)
 	world_init(&world, WORLD_YAML, WORLD_POOL);
 	strcpy(world.config.instance_id, "i-00000000000000003");
 	world_start(&world);
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 5; i++) {
 		struct ec2_instance *instance = vec_push(&world.instances);
 
 		snprintf(instance->view.id, sizeof(instance->view.id), "i-%017d", i);
+		instance->view.owned = i != 4;
 		strcpy(instance->view.pool, i == 1 ? "other" : "web");
 		strcpy(instance->view.policy, i == 2 ? "other" : "web");
 		instance->view.state = INSTANCE_RUNNING;

@@ -52,7 +52,7 @@ struct world {
 	VEC(struct terminate_order) terminating;
 	uint64_t launch_calls, terminate_calls;
 	uint64_t lines_at_last_launch;
-	bool launch_was_synced;
+	bool launch_was_written;
 
 	VEC(struct ec2_instance) instances;
 	VEC(struct ec2_token) tokens;
@@ -146,11 +146,11 @@ static inline void world_launch(void *arg, const struct launch_order *order)
 	assert_true(strlen(order->token) <= 64 && order->count > 0 && order->overrides.count > 0);
 	world->launch_calls++;
 	world->lines_at_last_launch = world->journal.count;
-	/* Its own line is on the disk: nothing may be called before. */
-	world->launch_was_synced = false;
+	/* Its own line is written, and the disk is asked for: nothing may be called before. */
+	world->launch_was_written = false;
 	for (size_t i = 0; i < world->journal.count; i++)
 		if (world->synced.at[i] && strstr(world->journal.at[i], order->token))
-			world->launch_was_synced = true;
+			world->launch_was_written = true;
 	order_copy(vec_push(&world->called), order);
 }
 
@@ -208,6 +208,9 @@ static inline void ec2_launch_one(struct world *world, const struct launch_order
 	snprintf(instance->view.policy, CLOUD_NAME_SIZE, "%s",
 		 order_tag(order, "forerun.dev/policy"));
 	snprintf(instance->view.token, 64, "%s", order_tag(order, "forerun.dev/token"));
+	instance->view.launch_count =
+		(uint32_t)strtoul(order_tag(order, "forerun.dev/count"), NULL, 10);
+	instance->view.owned = true;
 	instance->visible_ns = world->now.mono_ns + world->visible_after_ns;
 	instance->running_ns = world->now.mono_ns + world->boot_ns;
 	memcpy(launched->id, instance->view.id, sizeof(launched->id));
@@ -230,14 +233,17 @@ static inline void ec2_no_capacity(const struct launch_override *override,
 static inline const struct launch_result *ec2_create_fleet(struct world *world,
 							   const struct launch_order *order)
 {
+	static const struct launch_result mismatch = {.outcome = LAUNCH_REFUSED,
+						      .error_code = "IdempotentParameterMismatch"};
 	struct ec2_token *made;
 	uint32_t count = MIN(order->count, world->fault.at_most);
 
 	vec_for_each (known, &world->tokens)
 		if (strcmp(known->token, order->token) == 0) {
-			if (known->parameters != order_print(order))
-				world->mismatches++;
-			return &known->result;
+			if (known->parameters == order_print(order))
+				return &known->result;
+			world->mismatches++;
+			return &mismatch;
 		}
 	made = vec_push(&world->tokens);
 	memcpy(made->token, order->token, sizeof(made->token));
@@ -283,6 +289,7 @@ static inline void ec2_answer(struct world *world, const struct launch_order *or
 		result->outcome = LAUNCH_UNKNOWN;
 	} else {
 		result_copy(result, ec2_create_fleet(world, order));
+		memcpy(result->token, order->token, sizeof(result->token));
 		if (fault->lose_after || fault->unknown_state) {
 			launch_result_free(result);
 			result->outcome = LAUNCH_UNKNOWN;

@@ -17,7 +17,8 @@ struct appendlog {
 	int fd;
 	char *path;
 	struct text line; /* kept, so that appending allocates nothing */
-	bool failed;
+	uint64_t bytes;
+	bool unsynced, failed;
 };
 
 static int hex_value(char c)
@@ -121,16 +122,29 @@ static int sync_parent(const char *path)
 	return 0;
 }
 
+/* Whether the path still leads to that file, and not to one that replaced it. */
+static bool is_current(int fd, const char *path)
+{
+	struct stat opened, named;
+
+	return fstat(fd, &opened) == 0 && stat(path, &named) == 0 &&
+	       opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
+}
+
 static int open_locked(const char *path)
 {
-	_cleanup_close_ int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-	int kept;
+	for (int tries = 0; tries < 10; tries++) {
+		_cleanup_close_ int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+		int kept = fd;
 
-	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return -errno;
-	kept = fd;
-	fd = -1;
-	return kept;
+		if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+			return -errno;
+		if (!is_current(fd, path))
+			continue;
+		fd = -1;
+		return kept;
+	}
+	return -EWOULDBLOCK;
 }
 
 /* Cuts off what a torn write left, so that the next line starts on its own. */
@@ -175,6 +189,7 @@ int appendlog_open(const char *path, appendlog_line_fn fn, void *arg, struct app
 		return -ENOMEM;
 	}
 	log->fd = fd;
+	log->bytes = good;
 	fd = -1;
 	*out = log;
 	return 0;
@@ -209,9 +224,74 @@ int appendlog_append(struct appendlog *log, const char *payload, size_t length, 
 		return fail(log, -errno);
 	if ((size_t)put != log->line.length)
 		return fail(log, -ENOSPC);
-	if (sync && fdatasync(log->fd) < 0)
+	log->bytes += log->line.length;
+	log->unsynced = true;
+	return sync ? appendlog_sync(log) : 0;
+}
+
+int appendlog_sync(struct appendlog *log)
+{
+	if (log->failed)
+		return -EIO;
+	if (!log->unsynced)
+		return 0;
+	if (fdatasync(log->fd) < 0)
 		return fail(log, -errno);
+	log->unsynced = false;
 	return 0;
+}
+
+uint64_t appendlog_bytes(const struct appendlog *log)
+{
+	return log->bytes;
+}
+
+/* The new file is locked before it has the name, so that nobody comes in between. */
+static int replacement_new(const struct appendlog *log, struct appendlog *to)
+{
+	to->path = str_printf("%s.new", log->path);
+	if (!to->path)
+		return -ENOMEM;
+	to->fd = open(to->path, O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (to->fd < 0 || flock(to->fd, LOCK_EX | LOCK_NB) < 0)
+		return -errno;
+	return 0;
+}
+
+static void replacement_drop(struct appendlog *to)
+{
+	if (to->fd >= 0 && to->path)
+		unlink(to->path);
+	close_descriptor(&to->fd);
+	text_free(&to->line);
+	free(to->path);
+}
+
+int appendlog_replace(struct appendlog *log, int (*fill)(void *arg, struct appendlog *to),
+		      void *arg)
+{
+	_cleanup_(replacement_drop)
+	struct appendlog to = {.fd = -1};
+	int r;
+
+	if (log->failed)
+		return -EIO;
+	r = replacement_new(log, &to);
+	if (r >= 0)
+		r = fill(arg, &to);
+	if (r >= 0)
+		r = appendlog_sync(&to);
+	if (r < 0)
+		return r;
+	if (rename(to.path, log->path) < 0)
+		return -errno;
+	close_descriptor(&log->fd);
+	log->fd = to.fd;
+	log->bytes = to.bytes;
+	log->unsynced = false;
+	to.fd = -1;
+	r = sync_parent(log->path);
+	return r < 0 ? fail(log, r) : 0;
 }
 
 void appendlog_close(struct appendlog *log)

@@ -23,6 +23,14 @@ int appendlog_read(const char *path, appendlog_line_fn fn, void *arg);
 /* The payload must hold no newline and no NUL (-EINVAL). With sync it is on the disk when this
  * returns 0. After an error nothing more is accepted until the file is reopened. */
 int appendlog_append(struct appendlog *log, const char *payload, size_t length, bool sync);
+/* All lines so far are on the disk when it returns 0; costs nothing when they were before. */
+int appendlog_sync(struct appendlog *log);
+uint64_t appendlog_bytes(const struct appendlog *log); /* the size of the file */
+/* Puts the lines that fill appends to a new file in the place of all that there are, at once: a
+ * reader, or a start after a crash, sees the old or the new. When fill or the disk fails the old
+ * one stays, and goes on. */
+int appendlog_replace(struct appendlog *log, int (*fill)(void *arg, struct appendlog *to),
+		      void *arg);
 void appendlog_close(struct appendlog *log);
 
 #endif

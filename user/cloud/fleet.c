@@ -44,6 +44,14 @@ static bool state_of(const char *text, enum instance_state *state)
 	return false;
 }
 
+static void take_count(struct instance_view *item, const char *value)
+{
+	uint64_t count;
+
+	if (parse_u64(value, &count) == 0 && count < UINT32_MAX)
+		item->launch_count = (uint32_t)count;
+}
+
 static void take_tag(struct instance_view *item, const char *key, const char *value)
 {
 	if (strcmp(key, TAG_DECISION) == 0)
@@ -54,10 +62,13 @@ static void take_tag(struct instance_view *item, const char *key, const char *va
 		set_text(item->policy, value);
 	else if (strcmp(key, TAG_TOKEN) == 0)
 		set_text(item->token, value);
+	else if (strcmp(key, TAG_COUNT) == 0)
+		take_count(item, value);
 }
 
 static void end_item(struct fleet *fleet)
 {
+	fleet->item.owned = true; /* the query asks for ours alone */
 	if (*fleet->item.id)
 		*vec_push(&fleet->gathering) = fleet->item;
 	fleet->item = (struct instance_view){0};

@@ -18,6 +18,7 @@
 #define TAG_POLICY "forerun.dev/policy"
 #define TAG_DECISION "forerun.dev/decision"
 #define TAG_TOKEN "forerun.dev/token"
+#define TAG_COUNT "forerun.dev/count"
 
 /* As much as fits. */
 static inline void fit_text(char *out, size_t size, const char *value)

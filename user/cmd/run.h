@@ -3,11 +3,11 @@
 #ifndef FORERUN_CMD_RUN_H
 #define FORERUN_CMD_RUN_H
 
-#include "base/appendlog.h"
 #include "base/http.h"
 #include "base/map.h"
 #include "cloud/cloud.h"
 #include "cmd/cmd.h"
+#include "cmd/journal.h"
 #include "cmd/facts.h"
 #include "cmd/output.h"
 #include "core/core.h"
@@ -50,7 +50,7 @@ struct run {
 
 	struct documents documents;
 	struct core *core;
-	struct appendlog *journal;
+	struct journal *journal;
 	struct http_client *http;
 	struct cloud *cloud; /* NULL without documents */
 	char instance_id[32]; /* of this host on EC2 */

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The core with its effects: the journal in the state directory, and the cloud. */
-#include <sys/stat.h>
-
 #include "cmd/run.h"
 #include "kube/kube.h"
 
@@ -13,13 +11,8 @@
 static int on_journal(void *arg, const char *json, size_t length, bool sync)
 {
 	struct run *run = arg;
-	int r = appendlog_append(run->journal, json, length, sync);
 
-	if (r < 0)
-		log_error("cannot write the journal in %s: %s; nothing is launched or terminated "
-			  "from here on: make room there and restart forerun",
-			  run->options->state_dir, strerror(-r));
-	return r;
+	return journal_write(run->journal, json, length, sync);
 }
 
 static void on_launch(void *arg, const struct launch_order *order)
@@ -185,50 +178,6 @@ static int open_cloud(struct run *run)
 	return 0;
 }
 
-/* ---- journal ---- */
-
-static int on_journal_line(void *arg, const char *payload, size_t length, unsigned line)
-{
-	struct run *run = arg;
-	char reason[160] = "";
-	int r = core_replay(run->core, payload, length, reason);
-
-	if (r < 0)
-		log_error("%s/journal:%u: %s; move the file away only if no instance of forerun "
-			  "runs",
-			  run->options->state_dir, line, reason);
-	return r;
-}
-
-static int make_state_dir(const char *path)
-{
-	if (mkdir(path, 0750) == 0 || errno == EEXIST)
-		return 0;
-	log_error("cannot make the state directory %s: %s; give another one with --state-dir", path,
-		  strerror(errno));
-	return -errno;
-}
-
-static int open_journal(struct run *run)
-{
-	_cleanup_free_ char *path = str_printf("%s/journal", run->options->state_dir);
-	int r;
-
-	if (!path)
-		return -ENOMEM;
-	r = make_state_dir(run->options->state_dir);
-	if (r < 0)
-		return r;
-	r = appendlog_open(path, on_journal_line, run, &run->journal);
-	if (r == -EWOULDBLOCK)
-		log_error("another forerun uses the state directory %s: stop it, or give this one "
-			  "its own with --state-dir",
-			  run->options->state_dir);
-	else if (r < 0)
-		log_error("cannot open the journal %s: %s", path, strerror(-r));
-	return r;
-}
-
 static int open_core(struct run *run)
 {
 	struct core_effects effects = {run, on_journal, on_launch, on_terminate, on_decided};
@@ -254,7 +203,7 @@ int core_side_start(struct run *run)
 	r = open_core(run);
 	if (r < 0)
 		return r;
-	return open_journal(run);
+	return journal_open(run->loop, run->options->state_dir, run->core, &run->journal);
 }
 
 void core_side_go(struct run *run)
@@ -272,6 +221,6 @@ void core_side_stop(struct run *run)
 	loop_timer_free(run->core_timer);
 	cloud_free(run->cloud);
 	http_client_free(run->http);
+	journal_close(run->journal);
 	core_free(run->core);
-	appendlog_close(run->journal);
 }

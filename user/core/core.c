@@ -46,6 +46,7 @@ static int policies_new(struct core *core)
 
 		state->policy = policy;
 		state->pool = pool_find(core, policy->pool);
+		state->lane = lane_of(core, policy->pool, policy->name);
 		state->metrics_at = at;
 		state->readings = calloc(MAX(count, 1), sizeof(*state->readings));
 		state->readings_up = calloc(MAX(count, 1), sizeof(*state->readings_up));
@@ -89,6 +90,7 @@ int core_new(const struct core_config *config, const struct documents *documents
 	core->config = *config;
 	core->documents = documents;
 	core->effects = *effects;
+	core->leads = !config->standby;
 	core->host_hash = (uint32_t)(hash_text(config->host) ^ (hash_text(config->host) >> 32));
 	r = tables_new(core);
 	if (r < 0) {
@@ -118,7 +120,13 @@ static void free_lists(struct core *core)
 	vec_free(&core->retirements);
 	vec_free(&core->no_capacity);
 	vec_free(&core->launches);
+	vec_for_each (it, &core->lanes)
+		lane_free(*it);
+	vec_free(&core->starting);
+	vec_free(&core->lanes);
+	map_free(&core->records_by_id);
 	map_free(&core->instances_by_id);
+	map_free(&core->lanes_by_key);
 }
 
 static void policy_free(struct policy_state *policy)
@@ -163,6 +171,7 @@ void core_start(struct core *core, struct moment now)
 {
 	core->started = true;
 	instances_start(core, now);
+	lanes_start(core, now);
 	orders_start(core, now);
 	retirements_start(core, now);
 	for (size_t i = core->records.count; i-- > 0;)

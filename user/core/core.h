@@ -3,9 +3,10 @@
  * Decides: fleet view -> demand -> plan -> journal -> launch or retire. Calls no clock, socket or
  * file: moments and effects are handed in, so that the simulator runs the same code.
  *
- * The order of things in one decision: evaluated on a frame -> journaled and synced -> launch()
- * called. After a restart the journal is replayed with core_replay(), and every order without a
- * known end is asked for again, with the same token and the same parameters.
+ * The order of things in one decision: evaluated on a frame -> journaled -> launch() called -> on
+ * the disk. After a restart the journal is replayed with core_replay(), and every order without a
+ * known end is asked for again, with the same token and the same parameters. docs/exactly-once.md
+ * says why nothing is launched twice, whatever is lost.
  */
 #ifndef FORERUN_CORE_CORE_H
 #define FORERUN_CORE_CORE_H
@@ -78,8 +79,9 @@ struct decision {
 /* What the core asks the world for. None may call back into the core before it returns. */
 struct core_effects {
 	void *arg;
-	/* One JSON object without newline. With sync: on the disk when it returns 0; an error stops
-	 * all acting. */
+	/* One JSON object without newline, written when it returns 0: what comes next is called. An
+	 * error stops all acting. With sync: to be on the disk soon, with all lines before it
+	 * (core_journal_failed() when that fails). */
 	int (*journal)(void *arg, const char *json, size_t length, bool sync);
 	void (*launch)(void *arg, const struct launch_order *order);
 	void (*terminate)(void *arg, const struct terminate_order *order);
@@ -103,10 +105,13 @@ void core_start(struct core *core, struct moment now);
 
 /* ---- leading: of several cores only the one with the lease acts ---- */
 
-/* From now on this core acts. state is what the leader before wrote (core_state_write()), "" when
+/* From now on this core acts, once it has seen the fleet (cloud_describe_now()) and two new
+ * observations. state is what the leader before wrote (core_state_write()), "" when
  * nothing is known; -EBADMSG with a reason when it makes no sense, and then it does not lead. */
 int core_lead(struct core *core, uint64_t epoch, const char *state, struct moment now,
 	      char reason[160]);
+/* What was to be on the disk is not: stops all acting. error: negative errno. */
+void core_journal_failed(struct core *core, int error);
 /* The lease is lost: nothing is called any more, also nothing that waits or was to be asked again.
  */
 void core_yield(struct core *core, const char *why, struct moment now);

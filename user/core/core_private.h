@@ -14,8 +14,6 @@
 #define LEAD_KINDS_MAX 32 /* families of one pool that are told apart */
 #define LATENCIES_KEPT 256
 #define OBSERVATION_SPAN_NS (100 * NS_PER_MS) /* one tick */
-/* DescribeInstances may not show an instance for minutes after CreateFleet named it. */
-#define VISIBLE_WITHIN_NS (5 * 60 * NS_PER_S)
 #define MISSING_FOR_NS (60 * NS_PER_S)
 /* EC2 honours a ClientToken for at least a day. An older order is settled by its tags alone. */
 #define TOKEN_GOOD_FOR_NS (12 * 3600 * NS_PER_S)
@@ -125,9 +123,13 @@ struct no_capacity {
 	uint64_t until_ns;
 };
 
+struct lane;
+
 struct instance {
+	struct lane *lane;
 	char id[32], instance_type[32], zone[32];
 	char decision[48], token[64], pool[CLOUD_NAME_SIZE], policy[CLOUD_NAME_SIZE];
+	uint64_t sequence; /* of its token; 0: a token of the old kind */
 	enum capacity_type capacity_type;
 	enum instance_state state;
 	uint32_t vcpus;
@@ -147,9 +149,44 @@ struct instance {
 	bool vanished; /* gone only because it was not shown; it may come back */
 };
 
+/* In the place of EC2's code where a call was not let out, by user/cloud too. */
+#define CODE_NOT_LEADER "NotLeader"
+
+#define COUNT_UNKNOWN UINT32_MAX
+
+/* One number of a lane's sequence that somebody has used. */
+struct lane_number {
+	uint64_t n;
+	uint32_t expected; /* instances that there are of it, at most; COUNT_UNKNOWN */
+	uint32_t shown, showing; /* the most that one view showed; in the view being read */
+	uint64_t known_ns; /* since when it is known to be used */
+	bool exact; /* expected is what was launched, not what was asked for */
+	bool ended; /* this core was told what it launched: it knows the ids */
+};
+
+/* One policy on its pool: the sequence of its launches, see sequence.c. */
+struct lane {
+	char pool[CLOUD_NAME_SIZE], policy[CLOUD_NAME_SIZE]; /* "" while only its key is known */
+	uint64_t key; /* the hexadecimal digits of its tokens */
+	bool known; /* the journal or the lease's record tells of it, or a launch of ours ended */
+	bool blind; /* its instances are there and nothing tells of its sequence */
+	bool lost; /* history was lost: it goes on with a number that nobody can have used */
+	uint32_t taken; /* numbers that somebody else had used, in a row */
+	uint64_t next; /* the lowest number that nobody is known to have used */
+	uint64_t settled; /* up to it, all that was launched is known */
+	uint64_t seen; /* and EC2 has shown it, or it is gone */
+	VEC(struct lane_number) numbers; /* above seen, as far as something is known, ascending */
+	uint64_t wait_ns, wait_wall_ns; /* since when it is held; 0: it is not */
+	uint64_t wait_to; /* numbers up to it are settled when the wait is over */
+	VEC(struct instance *) instances;
+	VEC(struct open_order *) orders;
+	uint32_t waiting; /* instances of decisions that wait for their next attempt */
+};
+
 /* A CreateFleet whose end is not known. */
 struct open_order {
 	struct launch_order order;
+	struct lane *lane;
 	uint64_t made_ns, made_wall_ns;
 	uint64_t retry_ns; /* asked again then, when no answer has come */
 	uint64_t uncertain_ns; /* the last time it may have had its effect without our knowing; 0:
@@ -171,10 +208,12 @@ struct open_retirement {
 
 struct record {
 	struct decision decision; /* first: the door hands out its address */
+	struct lane *lane;
 	uint32_t attempts;
 	uint32_t count; /* instances that were decided */
 	bool retry; /* the remainder waits for its next attempt */
 	uint64_t retry_ns;
+	uint32_t waiting; /* instances of it that wait */
 	VEC(struct no_capacity) failed; /* offers that failed in this decision; until_ns unused */
 };
 
@@ -210,6 +249,7 @@ struct held_memory {
 struct policy_state {
 	const struct policy *policy;
 	struct pool_state *pool;
+	struct lane *lane;
 	size_t metrics_at; /* index of its first metric in core->metrics */
 	struct hpa_state up, down;
 	struct reading *readings, *readings_up;
@@ -243,9 +283,14 @@ struct core {
 
 	VEC(struct host_view *) hosts;
 	VEC(struct record *) records; /* the newest last */
+	struct map records_by_id;
+	size_t records_waiting; /* for their next attempt */
 	VEC(struct instance *) instances;
 	struct map instances_by_id;
+	VEC(struct instance *) starting; /* of these, what does not serve yet */
 	VEC(struct open_order *) orders;
+	VEC(struct lane *) lanes;
+	struct map lanes_by_key;
 	VEC(struct open_retirement *) retirements;
 	VEC(struct no_capacity) no_capacity;
 	VEC(struct launch_count) launches;
@@ -257,6 +302,8 @@ struct core {
 	uint64_t sequence;
 	uint32_t host_hash;
 	bool started, fleet_known;
+	bool leads;
+	uint64_t epoch, lead_ns; /* of the lead; since when */
 	uint64_t views;
 	int journal_error;
 	struct text line; /* of the journal, reused */
@@ -283,6 +330,7 @@ bool metric_takes(const struct policy_metric *metric, const struct indicator *in
 void host_view_free(struct host_view *view);
 void frame_take(struct core *core, const struct frame *frame, struct moment now);
 void policy_read(struct core *core, struct policy_state *policy, struct moment now);
+void observations_reset(struct core *core);
 void policy_signals_text(struct core *core, const struct policy_state *policy, struct moment now,
 			 char *out, size_t size);
 const struct witness *policy_left_out(const struct core *core, const struct policy_state *policy);
@@ -318,13 +366,43 @@ void launches_forget(struct core *core, const char *token, uint32_t unused);
 /* ---- decide.c ---- */
 struct record *record_new(struct core *core, enum decision_kind kind,
 			  const struct policy_state *policy, struct moment now);
+void record_add(struct core *core, struct record *record);
 void record_free(struct record *record);
+uint32_t record_rest(const struct record *record);
+void record_retry(struct core *core, struct record *record, uint64_t at_ns);
+void record_no_retry(struct core *core, struct record *record);
 struct record *record_find(const struct core *core, const char *id);
 void records_trim(struct core *core);
 void record_step(struct core *core, struct record *record, struct moment when, const char *format,
 		 ...) _printf_(4, 5);
 void record_changed(struct core *core, struct record *record);
 void record_close_if_done(struct core *core, struct record *record, struct moment now);
+
+/* ---- sequence.c: the numbers of a lane ---- */
+struct lane *lane_of(struct core *core, const char *pool, const char *policy);
+struct lane *lane_by_key(struct core *core, uint64_t key);
+/* The lane and the number of a token; NULL when it is of the old kind or of no lane. */
+struct lane *lane_of_token(const struct core *core, const char *token, uint64_t *n);
+void lane_token(const struct lane *lane, uint64_t n, char *out, size_t size);
+void lane_free(struct lane *lane);
+enum lane_state {
+	LANE_FREE,
+	LANE_BUSY, /* a launch has no known end */
+	LANE_HELD /* a launch that is not ours is not yet shown */
+};
+/* Whether it may launch now, and why not. */
+enum lane_state lane_state(const struct core *core, const struct lane *lane, struct moment now,
+			   char *why, size_t size);
+void lane_ended(struct core *core, struct lane *lane, uint64_t n, uint32_t launched,
+		struct moment now);
+void lane_taken(struct core *core, struct lane *lane, uint64_t n, struct moment now);
+void lane_used(struct lane *lane, uint64_t n, uint32_t expected, bool exact, uint64_t now_ns);
+void lane_replay_order(struct lane *lane, uint64_t n);
+void lane_record(struct lane *lane, uint64_t next, uint64_t seen);
+void lane_shown(struct lane *lane, uint64_t n, uint32_t count, uint64_t now_ns);
+void lanes_shown(struct core *core, uint64_t asked_ns, struct moment now);
+void lanes_start(struct core *core, struct moment now);
+uint64_t visible_within(const struct core *core);
 
 /* ---- launch.c ---- */
 void attempt_next(struct core *core, struct record *record, struct moment now);
@@ -335,21 +413,28 @@ void orders_settle(struct core *core, uint64_t asked_ns, struct moment now);
 int order_place(struct core *core, struct record *record, const struct plan *plan,
 		struct moment now);
 void orders_start(struct core *core, struct moment now);
+void orders_ask_all(struct core *core, const char *since, struct moment now);
+void orders_yield(struct core *core, const char *why, struct moment now);
 uint64_t orders_tick(struct core *core, struct moment now);
 struct open_order *order_find(struct core *core, const char *token);
 void order_remove(struct core *core, struct open_order *open);
 uint64_t mono_of(uint64_t wall_ns, struct moment now);
 void order_worst(struct core *core, struct open_order *open);
 void open_order_free(struct open_order *open);
-uint32_t order_coming(const struct core *core, const struct open_order *open);
+void order_add(struct core *core, struct open_order *open);
+bool order_is_of(const struct open_order *open, const struct instance *instance);
+uint32_t order_coming(const struct open_order *open);
+bool may_call(const struct core *core);
 uint64_t backoff_after(const char *token, uint32_t tries);
 
 /* ---- fleet.c ---- */
 struct instance *instance_find(const struct core *core, const char *id);
 struct instance *instance_add(struct core *core, const char *id);
+void instance_place(struct core *core, struct instance *instance);
 bool instance_live(const struct instance *instance);
 bool instance_billed(const struct instance *instance);
 void instances_start(struct core *core, struct moment now);
+void instances_forget(struct core *core, uint64_t now_ns);
 uint64_t instances_tick(struct core *core, struct moment now);
 void instance_gone(struct core *core, struct instance *instance, struct moment now,
 		   const char *why);
@@ -385,6 +470,7 @@ int retire(struct core *core, struct record *record, struct policy_state *policy
 	   struct moment now);
 uint32_t retirable(const struct core *core, const struct policy_state *policy);
 void retirements_start(struct core *core, struct moment now);
+void retirements_yield(struct core *core, const char *why, struct moment now);
 uint64_t retirements_tick(struct core *core, struct moment now);
 void retirement_mark(struct core *core, const struct open_retirement *open, bool terminating);
 void open_retirement_free(struct open_retirement *open);
@@ -402,6 +488,7 @@ void journal_instance(struct core *core, const struct instance *instance, const 
 		      struct moment now);
 void journal_lead(struct core *core, const struct instance *instance, const struct launch_way *way,
 		  struct moment now);
+void journal_epoch(struct core *core, struct moment now);
 void journal_closed(struct core *core, const struct record *record, struct moment now);
 const char *outcome_text(enum launch_outcome outcome);
 

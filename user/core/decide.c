@@ -42,9 +42,45 @@ struct record *record_new(struct core *core, enum decision_kind kind,
 	record->decision.made = now;
 	set_text(record->decision.policy, policy->policy->name);
 	set_text(record->decision.pool, policy->policy->pool);
-	*vec_push(&core->records) = record;
-	records_trim(core);
+	record_add(core, record);
 	return record;
+}
+
+/* Its id, policy and pool are set. */
+void record_add(struct core *core, struct record *record)
+{
+	record->lane = lane_of(core, record->decision.pool, record->decision.policy);
+	*vec_push(&core->records) = record;
+	map_put(&core->records_by_id, hash_text(record->decision.id), record);
+	records_trim(core);
+}
+
+/* Instances that were decided and neither launched nor given up. */
+uint32_t record_rest(const struct record *record)
+{
+	uint32_t settled = record->decision.launched + record->decision.failed;
+
+	return record->count - MIN(record->count, settled);
+}
+
+void record_no_retry(struct core *core, struct record *record)
+{
+	if (!record->retry)
+		return;
+	record->retry = false;
+	record->lane->waiting -= record->waiting;
+	core->records_waiting--;
+}
+
+/* What is left of it waits for its next attempt, and counts as on its way. */
+void record_retry(struct core *core, struct record *record, uint64_t at_ns)
+{
+	record_no_retry(core, record);
+	record->retry = true;
+	record->retry_ns = at_ns;
+	record->waiting = record_rest(record);
+	record->lane->waiting += record->waiting;
+	core->records_waiting++;
 }
 
 void record_free(struct record *record)
@@ -68,6 +104,7 @@ void records_trim(struct core *core)
 			i++;
 			continue;
 		}
+		map_remove(&core->records_by_id, hash_text(record->decision.id));
 		record_free(record);
 		vec_remove(&core->records, i);
 	}
@@ -75,10 +112,7 @@ void records_trim(struct core *core)
 
 struct record *record_find(const struct core *core, const char *id)
 {
-	for (size_t i = core->records.count; i-- > 0;)
-		if (strcmp(core->records.at[i]->decision.id, id) == 0)
-			return core->records.at[i];
-	return NULL;
+	return map_get(&core->records_by_id, hash_text(id));
 }
 
 void record_changed(struct core *core, struct record *record)
@@ -104,10 +138,11 @@ void record_step(struct core *core, struct record *record, struct moment when, c
 	journal_step(core, record->decision.id, step);
 }
 
-static bool instances_settled(const struct core *core, const char *decision)
+static bool instances_settled(const struct record *record)
 {
-	vec_for_each (it, &core->instances)
-		if (strcmp((*it)->decision, decision) == 0 && !(*it)->gone && !(*it)->serving)
+	vec_for_each (it, &record->lane->instances)
+		if (!(*it)->gone && !(*it)->serving &&
+		    strcmp((*it)->decision, record->decision.id) == 0)
 			return false;
 	return true;
 }
@@ -118,14 +153,13 @@ void record_close_if_done(struct core *core, struct record *record, struct momen
 {
 	if (!record || record->decision.closed || record->retry)
 		return;
-	vec_for_each (it, &core->orders)
+	vec_for_each (it, &record->lane->orders)
 		if (strcmp((*it)->order.decision, record->decision.id) == 0)
 			return;
 	vec_for_each (it, &core->retirements)
 		if (strcmp((*it)->order.decision, record->decision.id) == 0)
 			return;
-	if (record->decision.kind == DECISION_SCALE_UP &&
-	    !instances_settled(core, record->decision.id))
+	if (record->decision.kind == DECISION_SCALE_UP && !instances_settled(record))
 		return;
 	record->decision.closed = true;
 	journal_closed(core, record, now);

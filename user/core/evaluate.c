@@ -215,6 +215,22 @@ static void decide_up(struct core *core, const struct evaluation *e, const struc
 	record_changed(core, record);
 }
 
+/* Nothing more is launched before all that was launched is known. A launch under way is no news. */
+static bool lane_is_free(struct core *core, const struct evaluation *e)
+{
+	char why[CLOUD_TEXT_SIZE];
+	enum lane_state state = core->config.mode == MODE_ACT ? lane_state(core, e->policy->lane,
+									   e->now, why, sizeof(why))
+							      : LANE_FREE;
+
+	if (state == LANE_FREE)
+		return true;
+	if (hold(e, NULL, state == LANE_HELD ? "sequence" : "order", "%s", why) &&
+	    state == LANE_HELD)
+		held_record(core, e, &e->up, "sequence of launches: bound");
+	return false;
+}
+
 static void scale_up(struct core *core, const struct evaluation *e)
 {
 	_cleanup_(plan_free)
@@ -223,7 +239,7 @@ static void scale_up(struct core *core, const struct evaluation *e)
 	uint32_t wanted = (uint32_t)(e->up.desired - e->current);
 	char limits[sizeof(((struct decision *)0)->limits)] = "";
 
-	if (!may_act(core, e))
+	if (!may_act(core, e) || !lane_is_free(core, e))
 		return;
 	line_add(limits, sizeof(limits), "minReplicas %d, maxReplicas %d: %s",
 		 policy->policy->min_replicas, policy->policy->max_replicas, e->up.reason);
@@ -267,17 +283,6 @@ static void decide_down(struct core *core, const struct evaluation *e, uint32_t 
 	record_changed(core, record);
 }
 
-static bool orders_open(const struct core *core, const struct policy_state *policy)
-{
-	vec_for_each (it, &core->orders)
-		if (strcmp((*it)->order.policy, policy->policy->name) == 0)
-			return true;
-	vec_for_each (it, &core->records)
-		if ((*it)->retry && strcmp((*it)->decision.policy, policy->policy->name) == 0)
-			return true;
-	return false;
-}
-
 static void scale_down(struct core *core, const struct evaluation *e)
 {
 	struct policy_state *policy = e->policy;
@@ -290,7 +295,7 @@ static void scale_down(struct core *core, const struct evaluation *e)
 		     "scale-down waits: a signal is missing or stale, and no data is not zero");
 		return;
 	}
-	if (orders_open(core, policy)) {
+	if (policy->lane->waiting || policy->lane->orders.count) {
 		hold(e, NULL, "order-open", "scale-down waits for a launch whose end is not known");
 		return;
 	}
@@ -329,6 +334,10 @@ static void act(struct core *core, const struct evaluation *e)
 {
 	const struct policy_state *policy = e->policy;
 
+	if (!core->leads) {
+		hold(e, NULL, "standby", "another core leads: this one watches");
+		return;
+	}
 	if (!policy->any_known) {
 		hold(e, &core->totals.held_stale, "unknown", "no fresh signal: %s",
 		     policy->policy->metrics.count ? policy->readings[0].why : "no metrics");

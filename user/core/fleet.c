@@ -24,8 +24,34 @@ struct instance *instance_add(struct core *core, const char *id)
 	set_text(instance->id, id);
 	instance->usd_per_hour = NAN;
 	*vec_push(&core->instances) = instance;
+	*vec_push(&core->starting) = instance;
 	map_put(&core->instances_by_id, hash_text(id), instance);
 	return instance;
+}
+
+/* The lane's list is unordered: the last takes the place of the one that leaves. */
+static void instance_leave(struct instance *instance)
+{
+	struct lane *lane = instance->lane;
+
+	for (size_t i = 0; lane && i < lane->instances.count; i++)
+		if (lane->instances.at[i] == instance) {
+			lane->instances.at[i] = lane->instances.at[--lane->instances.count];
+			break;
+		}
+	instance->lane = NULL;
+}
+
+/* Into the lane that its pool and policy name. */
+void instance_place(struct core *core, struct instance *instance)
+{
+	struct lane *lane = lane_of(core, instance->pool, instance->policy);
+
+	if (instance->lane == lane)
+		return;
+	instance_leave(instance);
+	instance->lane = lane;
+	*vec_push(&lane->instances) = instance;
 }
 
 /* Is a replica, now or soon. */
@@ -42,36 +68,20 @@ bool instance_billed(const struct instance *instance)
 	       (instance->state == INSTANCE_PENDING || instance->state == INSTANCE_RUNNING);
 }
 
-static bool is_of(const struct instance *instance, const struct policy_state *policy)
-{
-	return strcmp(instance->policy, policy->policy->name) == 0 &&
-	       strcmp(instance->pool, policy->policy->pool) == 0;
-}
-
-static uint32_t records_waiting(const struct core *core, const struct policy_state *policy)
-{
-	uint32_t waiting = 0;
-
-	vec_for_each (it, &core->records)
-		if ((*it)->retry && strcmp((*it)->decision.policy, policy->policy->name) == 0)
-			waiting += (*it)->count - MIN((*it)->count, (*it)->decision.launched +
-									    (*it)->decision.failed);
-	return waiting;
-}
-
 /* current: this host (the base replica, unless it is an instance of the pool itself), what runs or
  * starts, and what is on its way. ready: of these, what serves. */
 void replicas_count(const struct core *core, const struct policy_state *policy, int32_t *current,
 		    int32_t *ready)
 {
+	const struct lane *lane = policy->lane;
 	bool self = false;
 
 	*current = *ready = 0;
-	vec_for_each (it, &core->instances) {
+	vec_for_each (it, &lane->instances) {
 		bool is_self = *core->config.instance_id &&
 			       strcmp((*it)->id, core->config.instance_id) == 0;
 
-		if (!is_of(*it, policy) || !instance_live(*it))
+		if (!instance_live(*it))
 			continue;
 		self |= is_self;
 		++*current;
@@ -81,10 +91,9 @@ void replicas_count(const struct core *core, const struct policy_state *policy, 
 		++*current;
 		++*ready;
 	}
-	vec_for_each (it, &core->orders)
-		if (strcmp((*it)->order.policy, policy->policy->name) == 0)
-			*current += (int32_t)order_coming(core, *it);
-	*current += (int32_t)records_waiting(core, policy);
+	vec_for_each (it, &lane->orders)
+		*current += (int32_t)order_coming(*it);
+	*current += (int32_t)lane->waiting;
 }
 
 /* ---- state changes ---- */
@@ -135,15 +144,14 @@ uint64_t instances_tick(struct core *core, struct moment now)
 {
 	uint64_t next_ns = UINT64_MAX;
 
-	vec_for_each (it, &core->instances) {
-		struct instance *instance = *it;
-		uint64_t at_ns;
+	for (size_t i = core->starting.count; i-- > 0;) {
+		struct instance *instance = core->starting.at[i];
+		uint64_t at_ns = instance_serves_at(core, instance);
 
-		if (instance->serving || instance->gone)
-			continue;
-		at_ns = instance_serves_at(core, instance);
-		if (at_ns <= now.mono_ns)
+		if (!instance->serving && !instance->gone && at_ns <= now.mono_ns)
 			instance_serves(core, instance, instance_clock_proof(core, instance), now);
+		if (instance->serving || instance->gone)
+			core->starting.at[i] = core->starting.at[--core->starting.count];
 		else
 			next_ns = MIN(next_ns, at_ns);
 	}
@@ -190,6 +198,23 @@ static void state_changed(struct core *core, struct instance *instance, enum ins
 	}
 }
 
+/* A launch that this core did not make counts in the limit by the minute all the same, from when
+ * EC2 made it. */
+static void count_launch(struct core *core, const struct instance *instance, struct moment now)
+{
+	struct launch_count *launch;
+
+	if (now.wall_ns > instance->launched_wall_ns + 60 * NS_PER_S)
+		return;
+	vec_for_each (known, &core->launches)
+		if (strcmp(known->token, instance->token) == 0)
+			return;
+	launch = vec_push(&core->launches);
+	launch->time_ns = mono_of(instance->launched_wall_ns, now);
+	launch->wall_ns = instance->launched_wall_ns;
+	launch->count = 1;
+}
+
 static void learn_instance(struct core *core, const struct instance_view *view, struct moment now)
 {
 	struct instance *instance = instance_add(core, view->id);
@@ -202,14 +227,25 @@ static void learn_instance(struct core *core, const struct instance_view *view, 
 	set_text(instance->token, view->token);
 	set_text(instance->pool, view->pool);
 	set_text(instance->policy, view->policy);
+	instance_place(core, instance);
+	lane_of_token(core, view->token, &instance->sequence);
 	instance->capacity_type = view->capacity_type;
 	instance->launched_wall_ns = view->launched_wall_ns;
 	instance->known_ns = now.mono_ns;
 	instance->known_wall_ns = now.wall_ns;
 	instance_describe(core, instance);
+	count_launch(core, instance, now);
 	/* After a restart: perhaps one that is being terminated. */
 	vec_for_each (it, &core->retirements)
 		retirement_mark(core, *it, true);
+}
+
+static void starting_again(struct core *core, struct instance *instance)
+{
+	vec_for_each (it, &core->starting)
+		if (*it == instance)
+			return;
+	*vec_push(&core->starting) = instance;
 }
 
 /* It had only been left out of the pictures, and runs: it counts and costs as before. */
@@ -218,6 +254,8 @@ static void instance_back(struct core *core, struct instance *instance, struct m
 	account_back(core, instance);
 	instance->gone = instance->vanished = false;
 	instance->seen = true;
+	if (!instance->serving)
+		starting_again(core, instance);
 	journal_instance(core, instance, "back", now);
 	instance_step(core, instance, now, "is shown again");
 }
@@ -226,7 +264,14 @@ static void see_instance(struct core *core, const struct instance_view *view, st
 {
 	struct instance *instance = instance_find(core, view->id);
 	bool over = view->state == INSTANCE_SHUTTING_DOWN || view->state == INSTANCE_TERMINATED;
+	struct lane *lane;
+	uint64_t n;
 
+	if (!view->owned)
+		return;
+	lane = lane_of_token(core, view->token, &n);
+	if (lane)
+		lane_shown(lane, n, view->launch_count, now.mono_ns);
 	if (!instance) {
 		/* One that is over matters only to an order whose end is not known. */
 		if (over && !order_find(core, view->token))
@@ -267,7 +312,7 @@ static void miss_instance(struct core *core, struct instance *instance, uint64_t
 			  struct moment now)
 {
 	if (!instance->seen) {
-		if (asked_ns > instance->known_ns + VISIBLE_WITHIN_NS)
+		if (asked_ns > instance->known_ns + visible_within(core))
 			instance_vanished(core, instance, now,
 					  "never turned up: EC2 does not show it");
 		return;
@@ -278,24 +323,38 @@ static void miss_instance(struct core *core, struct instance *instance, uint64_t
 		instance_vanished(core, instance, now, "vanished: EC2 does not show it any more");
 }
 
-static void instances_forget(struct core *core, uint64_t now_ns)
+static bool order_is_open(const struct instance *instance)
 {
-	for (size_t i = core->instances.count; i-- > 0;) {
+	vec_for_each (it, &instance->lane->orders)
+		if (order_is_of(*it, instance))
+			return true;
+	return false;
+}
+
+void instances_forget(struct core *core, uint64_t now_ns)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < core->instances.count; i++) {
 		struct instance *instance = core->instances.at[i];
 
 		if (!instance->gone || now_ns < instance->gone_ns + GONE_KEPT_NS ||
-		    order_find(core, instance->token))
+		    order_is_open(instance)) {
+			core->instances.at[kept++] = instance;
 			continue;
+		}
 		map_remove(&core->instances_by_id, hash_text(instance->id));
-		vec_remove(&core->instances, i);
+		instance_leave(instance);
 		free(instance);
 	}
+	core->instances.count = kept;
 }
 
 void core_fleet(struct core *core, const struct fleet_view *view, struct moment now)
 {
 	core->views++;
-	core->fleet_known = true;
+	/* A picture from before the lead may lack what the leader before launched. */
+	core->fleet_known |= view->asked_ns >= core->lead_ns;
 	for (size_t i = 0; i < view->count; i++)
 		see_instance(core, &view->instances[i], now);
 	for (size_t i = 0; i < core->instances.count; i++) {
@@ -305,6 +364,7 @@ void core_fleet(struct core *core, const struct fleet_view *view, struct moment 
 			miss_instance(core, instance, view->asked_ns, now);
 	}
 	orders_settle(core, view->asked_ns, now);
+	lanes_shown(core, view->asked_ns, now);
 	instances_tick(core, now);
 	instances_forget(core, now.mono_ns);
 }

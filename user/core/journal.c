@@ -29,6 +29,11 @@ static void add_number(struct text *line, const char *key, double value)
 		text_printf(line, ",\"%s\":null", key);
 }
 
+static void add_count(struct text *line, const char *key, uint64_t value)
+{
+	text_printf(line, ",\"%s\":%llu", key, (unsigned long long)value);
+}
+
 static void add_us(struct text *line, const char *key, uint64_t ns)
 {
 	text_printf(line, ",\"%s\":%llu", key, (unsigned long long)(ns / NS_PER_US));
@@ -73,6 +78,7 @@ int journal_decision(struct core *core, const struct record *record, struct mome
 	add_number(line, "wanted", decision->replicas_wanted);
 	add_number(line, "decided", decision->replicas_decided);
 	add_number(line, "count", record->count);
+	add_count(line, "epoch", core->epoch);
 	add_text(line, "signals", decision->signals);
 	add_text(line, "arithmetic", decision->arithmetic);
 	add_text(line, "limits", decision->limits);
@@ -110,6 +116,8 @@ int journal_order(struct core *core, const struct open_order *open, uint32_t att
 	add_number(line, "attempt", attempt);
 	add_number(line, "count", order->count);
 	add_number(line, "failed", record ? record->decision.failed : 0);
+	add_count(line, "sequence", order->sequence);
+	add_count(line, "epoch", order->epoch);
 	text_add(line, ",\"overrides\":[");
 	for (size_t i = 0; i < order->overrides.count; i++) {
 		if (i)
@@ -238,6 +246,15 @@ void journal_lead(struct core *core, const struct instance *instance, const stru
 			text_printf(line, "%s%.6f", s ? "," : "", way->stages[s]);
 	text_add_char(line, ']');
 	line_write(core, false);
+}
+
+/* This core begins to lead. */
+void journal_epoch(struct core *core, struct moment now)
+{
+	struct text *line = line_begin(core, "epoch", now);
+
+	add_count(line, "epoch", core->epoch);
+	line_write(core, true);
 }
 
 void journal_closed(struct core *core, const struct record *record, struct moment now)

@@ -6,6 +6,9 @@
  */
 #include "core/core_private.h"
 
+/* Said in the place of EC2's code. */
+#define SETTLED_BY_TAGS "settled by tags"
+
 static struct moment moment_at(struct moment now, uint64_t mono_ns)
 {
 	uint64_t ago_ns = now.mono_ns - MIN(now.mono_ns, mono_ns);
@@ -83,6 +86,8 @@ static void take_instance(struct core *core, const struct open_order *open,
 	set_text(instance->token, open->order.token);
 	set_text(instance->pool, open->order.pool);
 	set_text(instance->policy, open->order.policy);
+	instance->sequence = open->order.sequence;
+	instance_place(core, instance);
 	instance->capacity_type = open->order.capacity_type;
 	instance->sent_ns = sent_ns;
 	if (override) {
@@ -116,24 +121,26 @@ static void remember_failures(struct core *core, struct record *record,
 		offers_rebuild_all(core);
 }
 
-/* The rest of a decision is given up. */
-static void give_up(struct core *core, struct record *record, uint32_t rest, const char *why,
-		    struct moment now)
+/* The rest of a decision is given up; the policy decides anew. */
+static void drop_rest(struct core *core, struct record *record, uint32_t rest, const char *why,
+		      struct moment now)
 {
-	record->retry = false;
+	record_no_retry(core, record);
 	if (!rest)
 		return;
 	record->decision.failed += rest;
-	core->totals.launches_failed++;
 	record_step(core, record, now, "%u not launched: %s", rest, why);
-	policy_backoff(core, record->decision.policy, why, now);
 }
 
-static uint32_t rest_of(const struct record *record)
+/* And it failed: the policy is not asked again at once. */
+static void give_up(struct core *core, struct record *record, uint32_t rest, const char *why,
+		    struct moment now)
 {
-	uint32_t settled = record->decision.launched + record->decision.failed;
-
-	return record->count - MIN(record->count, settled);
+	drop_rest(core, record, rest, why, now);
+	if (!rest)
+		return;
+	core->totals.launches_failed++;
+	policy_backoff(core, record->decision.policy, why, now);
 }
 
 static const char *keeps_from_attempt(const struct core *core, const struct record *record,
@@ -154,25 +161,42 @@ static const char *keeps_from_attempt(const struct core *core, const struct reco
 	return NULL;
 }
 
+/* Whether the rest can be ordered now; when it cannot, what becomes of it is settled. */
+static bool attempt_may(struct core *core, struct record *record, uint32_t rest, struct moment now)
+{
+	char held[CLOUD_TEXT_SIZE];
+	enum lane_state lane = lane_state(core, record->lane, now, held, sizeof(held));
+	const char *why = keeps_from_attempt(core, record, now);
+
+	if (!core->leads)
+		drop_rest(core, record, rest, "this core does not lead; who does decides anew",
+			  now);
+	else if (why)
+		give_up(core, record, rest, why, now);
+	else if (lane == LANE_HELD)
+		drop_rest(core, record, rest, held, now);
+	else if (lane == LANE_BUSY)
+		record_retry(core, record, now.mono_ns + NS_PER_S / 2);
+	else
+		return true;
+	return false;
+}
+
 /* What is left of the decision is ordered from what is left to buy, under the next token. */
 void attempt_next(struct core *core, struct record *record, struct moment now)
 {
 	_cleanup_(plan_free)
 	struct plan plan = {0};
 	char limits[sizeof(record->decision.limits)] = "";
-	uint32_t rest = rest_of(record);
-	const char *why = NULL;
+	uint32_t rest = record_rest(record);
 
-	record->retry = false;
-	if (!rest || (why = keeps_from_attempt(core, record, now))) {
-		give_up(core, record, rest, why, now);
+	record_no_retry(core, record);
+	if (!rest || !attempt_may(core, record, rest, now))
 		return;
-	}
 	plan_make(core, pool_find(core, record->decision.pool), rest, record, now, &plan, limits,
 		  sizeof(limits));
 	if (strcmp(plan.held_key, "class") == 0) { /* after a restart: soon */
-		record->retry = true;
-		record->retry_ns = now.mono_ns + NS_PER_S / 2;
+		record_retry(core, record, now.mono_ns + NS_PER_S / 2);
 		return;
 	}
 	if (!plan.count) {
@@ -197,12 +221,23 @@ static bool worth_another_attempt(const struct launch_result *result)
 	return false;
 }
 
+/* Whether that answer used the number up. What tags settled without an instance may not have: the
+ * next order takes it, so that a call that is still under way cannot have it. */
+static bool number_is_used(const struct launch_result *result)
+{
+	if (strcmp(result->error_code, SETTLED_BY_TAGS) == 0)
+		return result->instances.count > 0;
+	return strcmp(result->error_code, CODE_NOT_LEADER) != 0;
+}
+
 static void order_done(struct core *core, struct open_order *open, struct record *record,
 		       const struct launch_result *result, struct moment now)
 {
 	uint32_t launched = (uint32_t)result->instances.count;
 	uint32_t missing = open->order.count - MIN(open->order.count, launched);
 
+	if (number_is_used(result))
+		lane_ended(core, open->lane, open->order.sequence, launched, now);
 	vec_for_each (instance, &result->instances)
 		take_instance(core, open, instance, result->sent_ns, now);
 	core->totals.instances_launched += launched;
@@ -210,17 +245,16 @@ static void order_done(struct core *core, struct open_order *open, struct record
 	if (record) {
 		record->decision.launched += launched;
 		remember_failures(core, record, open, result, now);
-		if (missing && worth_another_attempt(result)) {
-			record->retry = true;
-			record->retry_ns = now.mono_ns;
-			if (result->throttled && !launched)
-				record->retry_ns += backoff_after(open->order.token, 1);
-		} else if (missing) {
+		if (missing && worth_another_attempt(result))
+			record_retry(core, record,
+				     now.mono_ns + (result->throttled && !launched
+							    ? backoff_after(open->order.token, 1)
+							    : 0));
+		else if (missing)
 			give_up(core, record, missing,
 				result->failures.count ? result->failures.at[0].code
 						       : "EC2 launched fewer",
 				now);
-		}
 	}
 	order_remove(core, open);
 	if (record && record->retry && record->retry_ns <= now.mono_ns)
@@ -234,6 +268,8 @@ static void order_refused(struct core *core, struct open_order *open, struct rec
 	char why[CLOUD_TEXT_SIZE];
 
 	launches_forget(core, open->order.token, open->order.count);
+	if (number_is_used(result))
+		lane_ended(core, open->lane, open->order.sequence, 0, now);
 	snprintf(why, sizeof(why), "%s: %.180s", result->error_code, result->error_text);
 	if (record && launch_code_is_no_capacity(result->error_code)) {
 		core->totals.no_capacity_errors++;
@@ -251,9 +287,29 @@ static void order_refused(struct core *core, struct open_order *open, struct rec
 		attempt_next(core, record, now);
 		return;
 	}
-	if (record)
+	if (record && !number_is_used(result))
+		drop_rest(core, record, open->order.count, why, now);
+	else if (record)
 		give_up(core, record, open->order.count, why, now);
 	order_remove(core, open);
+}
+
+/* Another launch has that number. Ours had and will have no effect, and what the other launched is
+ * waited for before anything more is. */
+static void order_lost_number(struct core *core, struct open_order *open, struct record *record,
+			      struct moment now)
+{
+	struct lane *lane = open->lane;
+	char held[CLOUD_TEXT_SIZE];
+
+	launches_forget(core, open->order.token, open->order.count);
+	lane_taken(core, lane, open->order.sequence, now);
+	if (record)
+		drop_rest(core, record, open->order.count,
+			  "another launch has this token; the policy decides anew", now);
+	order_remove(core, open);
+	if (record && lane_state(core, lane, now, held, sizeof(held)) == LANE_HELD)
+		record_step(core, record, now, "held: %s", held);
 }
 
 static void ask_later(struct core *core, struct open_order *open, struct record *record,
@@ -275,6 +331,41 @@ static void ask_later(struct core *core, struct open_order *open, struct record 
 		    (double)wait_ns / NS_PER_S);
 }
 
+static bool code_is_taken(const struct open_order *open, const char *code)
+{
+	if (!open->order.sequence)
+		return false;
+	if (strcmp(code, "IdempotentParameterMismatch") == 0)
+		return true;
+	/* Said of our own earlier try as well. */
+	return strcmp(code, "IdempotentInstanceTerminated") == 0 && !open->uncertain_ns;
+}
+
+/* EC2 would have given an answer of ours. */
+static bool answer_is_of_another(const struct core *core, const struct open_order *open,
+				 const struct launch_result *result)
+{
+	vec_for_each (launched, &result->instances) {
+		const struct instance *known = instance_find(core, launched->id);
+
+		if (known && strcmp(known->decision, open->order.decision) != 0)
+			return true;
+	}
+	return false;
+}
+
+static bool number_is_taken(const struct core *core, const struct open_order *open,
+			    const struct launch_result *result)
+{
+	return (result->outcome == LAUNCH_REFUSED && code_is_taken(open, result->error_code)) ||
+	       (result->outcome == LAUNCH_DONE && answer_is_of_another(core, open, result));
+}
+
+static bool never_sent(const struct open_order *open, const struct launch_result *result)
+{
+	return strcmp(result->error_code, CODE_NOT_LEADER) == 0 && open->tries <= 1;
+}
+
 static bool end_is_known(struct open_order *open, const struct launch_result *result,
 			 struct moment now)
 {
@@ -286,6 +377,8 @@ static bool end_is_known(struct open_order *open, const struct launch_result *re
 	}
 	if (result->throttled)
 		return false;
+	if (code_is_taken(open, result->error_code) || never_sent(open, result))
+		return true;
 	/* This call had no effect; one before it may have had, and EC2's answer to this one does
 	 * not say (it may be about credentials). Then the tags will tell. */
 	open->settle_by_tags = open->uncertain_ns != 0;
@@ -318,7 +411,9 @@ void core_launched(struct core *core, const struct launch_result *result, struct
 		    result->instances.count, *result->request_id ? result->request_id : "?",
 		    *result->error_code ? ", " : "", result->error_code);
 	tell_failures(core, record, result, moment_at(now, result->done_ns));
-	if (result->outcome == LAUNCH_DONE)
+	if (number_is_taken(core, open, result))
+		order_lost_number(core, open, record, now);
+	else if (result->outcome == LAUNCH_DONE)
 		order_done(core, open, record, result, now);
 	else
 		order_refused(core, open, record, result, now);
@@ -347,9 +442,16 @@ void order_replay_result(struct core *core, const struct launch_result *result, 
 	struct record *record = record_find(core, open->order.decision);
 	uint32_t launched = (uint32_t)result->instances.count;
 	uint32_t missing = open->order.count - MIN(open->order.count, launched);
+	bool taken = number_is_taken(core, open, result);
 
-	vec_for_each (instance, &result->instances)
-		take_instance(core, open, instance, 0, then);
+	if (taken)
+		lane_taken(core, open->lane, open->order.sequence, then);
+	else if (number_is_used(result))
+		lane_ended(core, open->lane, open->order.sequence, launched, then);
+	if (taken)
+		launched = 0;
+	for (uint32_t i = 0; i < launched; i++)
+		take_instance(core, open, &result->instances.at[i], 0, then);
 	core->totals.instances_launched += launched;
 	launches_forget(core, open->order.token, missing);
 	if (record) {
@@ -371,9 +473,9 @@ static void settle_one(struct core *core, struct open_order *open, struct moment
 	struct launch_result result = {.outcome = LAUNCH_DONE};
 
 	set_text(result.token, open->order.token);
-	set_text(result.error_code, "settled by tags");
-	vec_for_each (it, &core->instances)
-		if (strcmp((*it)->token, open->order.token) == 0) {
+	set_text(result.error_code, SETTLED_BY_TAGS);
+	vec_for_each (it, &open->lane->instances)
+		if (order_is_of(open, *it)) {
 			struct launched_instance *launched = vec_push(&result.instances);
 
 			set_text(launched->id, (*it)->id);
@@ -391,17 +493,45 @@ static void settle_one(struct core *core, struct open_order *open, struct moment
 	launch_result_free(&result);
 }
 
-/* An order whose end is not known is settled when all of it is seen, or when nothing more of it can
- * turn up. */
+/* EC2 shows another decision's instances under the number of this order. */
+static bool shown_as_another(const struct open_order *open)
+{
+	vec_for_each (it, &open->lane->instances)
+		if (open->order.sequence && strcmp((*it)->token, open->order.token) == 0 &&
+		    strcmp((*it)->decision, open->order.decision) != 0)
+			return true;
+	return false;
+}
+
+static void settle_lost(struct core *core, struct open_order *open, struct moment now)
+{
+	struct record *record = record_find(core, open->order.decision);
+	struct launch_result result = {.outcome = LAUNCH_REFUSED};
+
+	set_text(result.token, open->order.token);
+	set_text(result.error_code, "IdempotentParameterMismatch");
+	set_text(result.error_text, "EC2 shows another launch under this token");
+	journal_result(core, &result, now);
+	order_lost_number(core, open, record, now);
+	if (record) {
+		record_close_if_done(core, record, now);
+		record_changed(core, record);
+	}
+}
+
+/* An order whose end is not known is settled when all of it is seen, when another is seen in its
+ * place, or when nothing more of it can turn up. */
 void orders_settle(struct core *core, uint64_t asked_ns, struct moment now)
 {
 	for (size_t i = core->orders.count; i-- > 0;) {
 		struct open_order *open = core->orders.at[i];
 
-		if (!open->uncertain_ns)
-			continue;
-		if (order_coming(core, open) == 0 ||
-		    (open->settle_by_tags && asked_ns > open->uncertain_ns + VISIBLE_WITHIN_NS))
+		if (shown_as_another(open))
+			settle_lost(core, open, now);
+		else if (open->uncertain_ns &&
+			 (order_coming(open) == 0 ||
+			  (open->settle_by_tags &&
+			   asked_ns > open->uncertain_ns + visible_within(core))))
 			settle_one(core, open, now);
 	}
 }

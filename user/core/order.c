@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One CreateFleet from its making to its first call: complete, on the disk, then called.
+ * One CreateFleet from its making to its first call: complete, written down, then called. The line
+ * reaches the disk after the call: when the machine dies in between, the token tells.
  */
 #include <math.h>
 
@@ -24,10 +25,11 @@ static void tag_add(struct launch_order *order, const char *key, const char *val
 }
 
 /* The class's own first, so that none of them can stand in for one of ours. */
-static void order_tags(const struct core *core, struct launch_order *order)
+static void order_tags(struct core *core, struct launch_order *order)
 {
-	const struct pool_state *pool = pool_find((struct core *)core, order->pool);
-	char name[CLOUD_NAME_SIZE + 16];
+	const struct pool_state *pool = pool_find(core, order->pool);
+	const struct policy_state *policy = policy_find(core, order->policy);
+	char name[CLOUD_NAME_SIZE + 16], number[24];
 
 	snprintf(name, sizeof(name), "forerun/%s", order->pool);
 	tag_add(order, "Name", name);
@@ -40,9 +42,16 @@ static void order_tags(const struct core *core, struct launch_order *order)
 	tag_add(order, "forerun.dev/policy", order->policy);
 	tag_add(order, "forerun.dev/decision", order->decision);
 	tag_add(order, "forerun.dev/token", order->token);
+	if (policy)
+		tag_add(order, "forerun.dev/service",
+			policy->policy->service ?: policy->policy->name);
+	snprintf(number, sizeof(number), "%u", order->count);
+	tag_add(order, "forerun.dev/count", number);
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)order->epoch);
+	tag_add(order, "forerun.dev/epoch", number);
 }
 
-static struct open_order *order_make(const struct core *core, const struct record *record,
+static struct open_order *order_make(struct core *core, const struct record *record,
 				     const struct plan *plan, struct moment now)
 {
 	struct open_order *open = calloc(1, sizeof(*open));
@@ -52,11 +61,9 @@ static struct open_order *order_make(const struct core *core, const struct recor
 		return NULL;
 	order = &open->order;
 	set_text(order->decision, record->decision.id);
-	if (record->attempts <= 1)
-		set_text(order->token, record->decision.id);
-	else
-		snprintf(order->token, sizeof(order->token), "%s.%u", record->decision.id,
-			 record->attempts);
+	order->sequence = record->lane->next;
+	order->epoch = core->epoch;
+	lane_token(record->lane, order->sequence, order->token, sizeof(order->token));
 	set_text(order->pool, record->decision.pool);
 	set_text(order->policy, record->decision.policy);
 	order->capacity_type = plan->capacity_type;
@@ -89,6 +96,14 @@ struct open_order *order_find(struct core *core, const char *token)
 	return NULL;
 }
 
+void order_add(struct core *core, struct open_order *open)
+{
+	open->lane = lane_of(core, open->order.pool, open->order.policy);
+	*vec_push(&core->orders) = open;
+	*vec_push(&open->lane->orders) = open;
+}
+
+/* What was wanted meanwhile is decided now. */
 void order_remove(struct core *core, struct open_order *open)
 {
 	for (size_t i = 0; i < core->orders.count; i++)
@@ -96,6 +111,12 @@ void order_remove(struct core *core, struct open_order *open)
 			vec_remove(&core->orders, i);
 			break;
 		}
+	for (size_t i = 0; i < open->lane->orders.count; i++)
+		if (open->lane->orders.at[i] == open) {
+			vec_remove(&open->lane->orders, i);
+			break;
+		}
+	core->last_evaluated_ns = 0;
 	open_order_free(open);
 }
 
@@ -122,13 +143,20 @@ void order_worst(struct core *core, struct open_order *open)
 	}
 }
 
+/* The same number may be another core's, for another decision. */
+bool order_is_of(const struct open_order *open, const struct instance *instance)
+{
+	return strcmp(instance->token, open->order.token) == 0 &&
+	       strcmp(instance->decision, open->order.decision) == 0;
+}
+
 /* How many of it may still turn up beside those that did. */
-uint32_t order_coming(const struct core *core, const struct open_order *open)
+uint32_t order_coming(const struct open_order *open)
 {
 	uint32_t known = 0;
 
-	vec_for_each (it, &core->instances)
-		known += strcmp((*it)->token, open->order.token) == 0;
+	vec_for_each (it, &open->lane->instances)
+		known += order_is_of(open, *it);
 	return open->order.count - MIN(open->order.count, known);
 }
 
@@ -155,7 +183,14 @@ static void order_ask(struct core *core, struct open_order *open, struct moment 
 	core->effects.launch(core->effects.arg, &open->order);
 }
 
-/* Journaled and synced, then called. When the journal fails nothing is called. */
+/* Whether calls may be made: this core leads, acts, and can remember. */
+bool may_call(const struct core *core)
+{
+	return core->started && core->leads && !core->journal_error &&
+	       core->config.mode == MODE_ACT;
+}
+
+/* Written down, then called. When the journal fails nothing is called. The lane must be free. */
 int order_place(struct core *core, struct record *record, const struct plan *plan,
 		struct moment now)
 {
@@ -172,7 +207,7 @@ int order_place(struct core *core, struct record *record, const struct plan *pla
 		open_order_free(open);
 		return r;
 	}
-	*vec_push(&core->orders) = open;
+	order_add(core, open);
 	launch = vec_push(&core->launches);
 	launch->time_ns = now.mono_ns;
 	launch->wall_ns = now.wall_ns;
@@ -190,10 +225,10 @@ uint64_t mono_of(uint64_t wall_ns, struct moment now)
 	return now.mono_ns > ago_ns ? now.mono_ns - ago_ns : 1;
 }
 
-static bool has_order(const struct core *core, const char *decision)
+static bool has_order(const struct record *record)
 {
-	vec_for_each (it, &core->orders)
-		if (strcmp((*it)->order.decision, decision) == 0)
+	vec_for_each (it, &record->lane->orders)
+		if (strcmp((*it)->order.decision, record->decision.id) == 0)
 			return true;
 	return false;
 }
@@ -206,7 +241,7 @@ static void record_start(struct core *core, struct record *record, struct moment
 
 	decision->made.mono_ns = mono_of(decision->made.wall_ns, now);
 	if (decision->closed || decision->kind != DECISION_SCALE_UP || decision->mode != MODE_ACT ||
-	    has_order(core, decision->id))
+	    has_order(record))
 		return;
 	if (!record->attempts) {
 		decision->failed = record->count;
@@ -216,8 +251,9 @@ static void record_start(struct core *core, struct record *record, struct moment
 	}
 	if (decision->launched + decision->failed >= record->count)
 		return;
-	record->retry = true;
-	record->retry_ns = now.mono_ns;
+	record_retry(core, record, now.mono_ns);
+	if (!core->leads)
+		attempt_next(core, record, now);
 }
 
 /* Whether to ask for it again: not when EC2 may have forgotten the token, and not for a policy or
@@ -226,48 +262,69 @@ static bool worth_asking(struct core *core, const struct open_order *open, struc
 {
 	uint64_t age_ns = now.wall_ns - MIN(now.wall_ns, open->made_wall_ns);
 
-	return core->config.mode == MODE_ACT && age_ns < TOKEN_GOOD_FOR_NS &&
-	       pool_find(core, open->order.pool) && policy_find(core, open->order.policy);
+	return may_call(core) && age_ns < TOKEN_GOOD_FOR_NS && pool_find(core, open->order.pool) &&
+	       policy_find(core, open->order.policy);
 }
 
-/* Every order without a known end may have had its effect. It is asked for again with the same
- * token and parameters, or settled by what its tags show. */
+/* An order without a known end may have had its effect. It is asked for again with the same token
+ * and parameters, or settled by what its tags show. */
+static void order_start(struct core *core, struct open_order *open, const char *since,
+			struct moment now)
+{
+	struct record *record = record_find(core, open->order.decision);
+
+	/* Made long ago, but perhaps asked for last just before. */
+	open->uncertain_ns = now.mono_ns;
+	open->ask = worth_asking(core, open, now);
+	open->settle_by_tags = !open->ask;
+	record_step(core, record, now, "%s: CreateFleet %s has no known end, %s", since,
+		    open->order.token, open->ask ? "asking again" : "looking for its instances");
+	if (open->ask)
+		order_ask(core, open, now);
+}
+
+void orders_ask_all(struct core *core, const char *since, struct moment now)
+{
+	for (size_t i = 0; i < core->orders.count; i++)
+		order_start(core, core->orders.at[i], since, now);
+}
+
 void orders_start(struct core *core, struct moment now)
 {
 	vec_for_each (launch, &core->launches)
 		launch->time_ns = mono_of(launch->wall_ns, now);
-	for (size_t i = 0; i < core->orders.count; i++) {
-		struct open_order *open = core->orders.at[i];
-		struct record *record = record_find(core, open->order.decision);
-
-		open->made_ns = mono_of(open->made_wall_ns, now);
-		order_worst(core, open);
-		open->ask = worth_asking(core, open, now);
-		if (open->ask) {
-			open->uncertain_ns = now.mono_ns;
-			record_step(core, record, now,
-				    "restart: CreateFleet %s has no known end, asking again",
-				    open->order.token);
-			order_ask(core, open, now);
-		} else {
-			/* Made long ago, but perhaps asked for last just before the restart. */
-			open->uncertain_ns = now.mono_ns;
-			open->settle_by_tags = true;
-			record_step(core, record, now,
-				    "restart: CreateFleet %s has no known end, looking for its "
-				    "instances",
-				    open->order.token);
-		}
+	vec_for_each (it, &core->orders) {
+		(*it)->made_ns = mono_of((*it)->made_wall_ns, now);
+		order_worst(core, *it);
 	}
+	orders_ask_all(core, "restart", now);
 	for (size_t i = 0; i < core->records.count; i++)
 		record_start(core, core->records.at[i], now);
+}
+
+/* Nothing is called any more; what was called may have its effect yet. */
+void orders_yield(struct core *core, const char *why, struct moment now)
+{
+	vec_for_each (it, &core->orders) {
+		struct open_order *open = *it;
+
+		open->ask = false;
+		open->settle_by_tags = true;
+		open->uncertain_ns = now.mono_ns;
+		record_step(core, record_find(core, open->order.decision), now,
+			    "%s: CreateFleet %s is not asked for again by this core", why,
+			    open->order.token);
+	}
+	for (size_t i = 0; i < core->records.count; i++)
+		if (core->records.at[i]->retry)
+			attempt_next(core, core->records.at[i], now);
 }
 
 static uint64_t retry_records(struct core *core, struct moment now)
 {
 	uint64_t next_ns = UINT64_MAX;
 
-	for (size_t i = 0; i < core->records.count; i++) {
+	for (size_t i = 0; core->records_waiting && i < core->records.count; i++) {
 		struct record *record = core->records.at[i];
 
 		if (!record->retry)
@@ -297,7 +354,7 @@ uint64_t orders_tick(struct core *core, struct moment now)
 {
 	uint64_t next_ns = UINT64_MAX;
 
-	if (core->journal_error || core->config.mode != MODE_ACT)
+	if (!may_call(core))
 		return next_ns;
 	vec_for_each (it, &core->orders) {
 		if ((*it)->ask && now.mono_ns >= (*it)->made_ns + TOKEN_GOOD_FOR_NS)

@@ -81,10 +81,10 @@ static struct usage_now usage_count(const struct core *core, const struct pool_s
 			usage_add(&usage, strcmp((*it)->pool, pool->pool->name) == 0, 1,
 				  (*it)->vcpus, (*it)->memory_mib, (*it)->usd_per_hour);
 	vec_for_each (it, &core->orders)
-		if (order_coming(core, *it))
+		if (order_coming(*it))
 			usage_add(&usage, strcmp((*it)->order.pool, pool->pool->name) == 0,
-				  order_coming(core, *it), (*it)->vcpus_worst,
-				  (*it)->memory_mib_worst, (*it)->usd_worst);
+				  order_coming(*it), (*it)->vcpus_worst, (*it)->memory_mib_worst,
+				  (*it)->usd_worst);
 	return usage;
 }
 

@@ -120,6 +120,14 @@ static void observe(const struct core *core, struct observation *seen, const str
 	seen->last_ns = core->last_frame_ns;
 }
 
+/* The lead begins: what was seen before is no reason to act. */
+void observations_reset(struct core *core)
+{
+	for (size_t p = 0; p < core->policies_count; p++)
+		for (size_t i = 0; i < core->policies[p].policy->metrics.count; i++)
+			core->policies[p].observations[i].frames = 0;
+}
+
 /* Fills the readings of every metric, and what is true of them together. */
 void policy_read(struct core *core, struct policy_state *policy, struct moment now)
 {

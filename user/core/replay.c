@@ -104,8 +104,7 @@ static int replay_decision(struct core *core, const cJSON *json, char reason[160
 	set_text(record->decision.limits, text_of(json, "limits"));
 	core->last_id_ms = MAX(core->last_id_ms, record->decision.made.wall_ns / NS_PER_MS);
 	core->totals.decisions++;
-	*vec_push(&core->records) = record;
-	records_trim(core);
+	record_add(core, record);
 	return 0;
 }
 
@@ -167,10 +166,13 @@ static int replay_order(struct core *core, const cJSON *json, char reason[160])
 	open->order.count = (uint32_t)count_of(json, "count", INT32_MAX);
 	replay_overrides(&open->order, cJSON_GetObjectItemCaseSensitive(json, "overrides"));
 	replay_tags(&open->order, cJSON_GetObjectItemCaseSensitive(json, "tags"));
+	open->order.sequence = count_of(json, "sequence", 1e15);
+	open->order.epoch = count_of(json, "epoch", 1e15);
 	open->made_wall_ns = ns_of(json, "wall_us");
 	record->attempts = (uint32_t)count_of(json, "attempt", 1000);
 	record->decision.failed = (uint32_t)count_of(json, "failed", INT32_MAX);
-	*vec_push(&core->orders) = open;
+	order_add(core, open);
+	lane_replay_order(open->lane, open->order.sequence);
 	launch = vec_push(&core->launches);
 	launch->wall_ns = open->made_wall_ns;
 	launch->count = open->order.count;
@@ -345,6 +347,10 @@ static int replay_kind(struct core *core, const cJSON *json, const char *kind, c
 		return replay_instance(core, json);
 	if (strcmp(kind, "lead") == 0)
 		return replay_lead(core, json);
+	if (strcmp(kind, "epoch") == 0) {
+		core->epoch = count_of(json, "epoch", 1e15);
+		return 0;
+	}
 	if (strcmp(kind, "closed") == 0)
 		return replay_closed(core, json);
 	return no_sense(reason, "unknown kind of line \"%.60s\"", kind);

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Scale-down: terminates only instances that carry this policy's tags, that EC2 shows, and never
- * this host. The youngest go first. Journaled and synced before the call, asked again until the
- * answer is known: TerminateInstances twice is the same as once.
+ * this host. The youngest go first. Written down before the call, asked again until the answer is
+ * known: TerminateInstances twice is the same as once.
  */
 #include "core/core_private.h"
 
-static bool may_go(const struct core *core, const struct instance *instance,
-		   const struct policy_state *policy)
+static bool may_go(const struct core *core, const struct instance *instance)
 {
 	return instance_live(instance) && instance->seen && !instance->missing_ns &&
-	       strcmp(instance->policy, policy->policy->name) == 0 &&
-	       strcmp(instance->pool, policy->policy->pool) == 0 &&
 	       strcmp(instance->id, core->config.instance_id) != 0;
 }
 
@@ -20,8 +17,8 @@ uint32_t retirable(const struct core *core, const struct policy_state *policy)
 {
 	uint32_t count = 0;
 
-	vec_for_each (it, &core->instances)
-		count += may_go(core, *it, policy);
+	vec_for_each (it, &policy->lane->instances)
+		count += may_go(core, *it);
 	return count;
 }
 
@@ -29,8 +26,8 @@ static struct instance *youngest(const struct core *core, const struct policy_st
 {
 	struct instance *best = NULL;
 
-	vec_for_each (it, &core->instances) {
-		if (!may_go(core, *it, policy))
+	vec_for_each (it, &policy->lane->instances) {
+		if (!may_go(core, *it))
 			continue;
 		if (!best || (*it)->launched_wall_ns > best->launched_wall_ns ||
 		    ((*it)->launched_wall_ns == best->launched_wall_ns &&
@@ -158,10 +155,34 @@ void core_terminated(struct core *core, const struct terminate_result *result, s
 /* After a restart: what was to be terminated is terminated. */
 void retirements_start(struct core *core, struct moment now)
 {
+	if (!core->leads)
+		retirements_yield(core, "standby", now);
 	vec_for_each (it, &core->retirements) {
 		retirement_mark(core, *it, true);
-		if (core->config.mode == MODE_ACT)
+		if (may_call(core))
 			retirement_ask(core, *it, now);
+	}
+}
+
+/* Nothing is called any more. What is there later, whoever leads decides anew. */
+void retirements_yield(struct core *core, const char *why, struct moment now)
+{
+	while (core->retirements.count) {
+		struct open_retirement *open = core->retirements.at[0];
+		struct record *record = record_find(core, open->order.decision);
+		struct terminate_result result = {.error = -ECANCELED};
+
+		set_text(result.decision, open->order.decision);
+		set_text(result.error_code, CODE_NOT_LEADER);
+		journal_terminated(core, &result, now);
+		retirement_mark(core, open, false);
+		record_step(core, record, now,
+			    "%s: TerminateInstances is not asked for again by this core", why);
+		retirement_remove(core, open);
+		if (record) {
+			record_close_if_done(core, record, now);
+			record_changed(core, record);
+		}
 	}
 }
 
@@ -201,7 +222,7 @@ uint64_t retirements_tick(struct core *core, struct moment now)
 {
 	uint64_t next_ns = UINT64_MAX;
 
-	if (core->journal_error || core->config.mode != MODE_ACT)
+	if (!may_call(core))
 		return next_ns;
 	for (size_t i = core->retirements.count; i-- > 0;) {
 		struct open_retirement *open = core->retirements.at[i];

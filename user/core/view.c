@@ -178,7 +178,7 @@ static void pools_fill(const struct core *core, const struct map *by_name)
 	vec_for_each (it, &core->orders) {
 		const struct open_order *open = *it;
 		struct pool_view *view = map_get(by_name, hash_text(open->order.pool));
-		uint32_t coming = view ? order_coming(core, open) : 0;
+		uint32_t coming = view ? order_coming(open) : 0;
 
 		if (!coming)
 			continue;

@@ -177,6 +177,10 @@ static void launch_one(struct simulation *simulation, const struct launch_order 
 	memcpy(view->instance_type, override->instance_type, sizeof(view->instance_type));
 	memcpy(view->zone, override->zone, sizeof(view->zone));
 	view->capacity_type = order->capacity_type;
+	view->owned = true;
+	view->sequence = order->sequence;
+	view->epoch = order->epoch;
+	view->launch_count = order->count;
 	view->launched_wall_ns = simulation->now.wall_ns;
 	memcpy(view->decision, order->decision, sizeof(view->decision));
 	memcpy(view->pool, order->pool, sizeof(view->pool));
