@@ -77,7 +77,7 @@ def test_what_came_of_it_is_in_status_and_metrics(launching):
     assert f"({LAUNCHED} instances)" in shown and "of 5 USD an hour" in shown and f"({LAUNCHED} launches)" in shown
     assert len(re.findall(r"^i-\S+ +serving ", shown, re.M)) == LAUNCHED
     steps = [s["text"] for s in decision["steps"]]
-    assert sum("serves: it has run for so long" in s for s in steps) == LAUNCHED
+    assert sum("serves: it has run for so long, " in s for s in steps) == LAUNCHED
 
     code, text = forerun.get("/metrics")
     found = series(text)

@@ -140,6 +140,24 @@ static void the_histogram_counts_exactly_what_lies_below_each_bound(void **state
 	free(text);
 }
 
+static void a_histogram_is_cumulative_and_ends_in_all(void **state)
+{
+	static const double bounds[] = {0.5, 15};
+	static const uint64_t counts[] = {2, 3, 1};
+	const char *labels[] = {"stage", "running", NULL};
+	struct text out = {0};
+	struct export_metrics metrics = {&out, EXPORT_PROMETHEUS};
+
+	(void)state;
+	export_metrics_histogram(&metrics, "x_seconds", bounds, 2, counts, 31.5, labels);
+	assert_string_equal(out.data, "x_seconds_bucket{stage=\"running\",le=\"0.5\"} 2\n"
+				      "x_seconds_bucket{stage=\"running\",le=\"15\"} 5\n"
+				      "x_seconds_bucket{stage=\"running\",le=\"+Inf\"} 6\n"
+				      "x_seconds_sum{stage=\"running\"} 31.5\n"
+				      "x_seconds_count{stage=\"running\"} 6\n");
+	text_free(&out);
+}
+
 static int compare_lines(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
@@ -185,6 +203,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_known_is_left_out),
 		cmocka_unit_test(openmetrics_is_chosen_only_where_it_is_named),
 		cmocka_unit_test(the_histogram_counts_exactly_what_lies_below_each_bound),
+		cmocka_unit_test(a_histogram_is_cumulative_and_ends_in_all),
 		cmocka_unit_test(no_series_appears_twice),
 	};
 

@@ -89,6 +89,7 @@ struct lead_times {
 /* One instance's whole way. Seconds; NaN: not known. */
 struct launch_way {
 	enum serving_proof proof;
+	bool edge; /* an edge led to it */
 	double latency, lead; /* from the edge or decision, and from the call */
 	double stages[STAGE_COUNT];
 };
@@ -458,7 +459,7 @@ void instance_heard(struct core *core, const struct frame *frame, struct moment 
 uint64_t instance_serves_at(const struct core *core, const struct instance *instance);
 enum serving_proof instance_clock_proof(const struct core *core, const struct instance *instance);
 void instance_way_over(struct core *core, struct instance *instance, enum serving_proof proof,
-		       struct moment now);
+		       struct moment now, char told[CLOUD_TEXT_SIZE]);
 void way_add(struct core *core, struct pool_state *pool, const char *instance_type,
 	     const struct launch_way *way);
 void account_served(struct core *core, const struct instance *instance, uint64_t wall_ns);

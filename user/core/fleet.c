@@ -125,17 +125,13 @@ void instance_gone(struct core *core, struct instance *instance, struct moment n
 void instance_serves(struct core *core, struct instance *instance, enum serving_proof proof,
 		     struct moment now)
 {
-	static const char *const told[] = {
-		[PROOF_CLOCK] = "serves: it has run for so long",
-		[PROOF_RESPONSE] = "serves: its first response",
-		[PROOF_IDLE] = "serves as far as is known: no response was seen for long",
-	};
+	char way[CLOUD_TEXT_SIZE];
 
 	instance->serving = true;
 	policy_served(core, instance->policy);
 	journal_instance(core, instance, "serving", now);
-	instance_way_over(core, instance, proof, now);
-	instance_step(core, instance, now, told[proof]);
+	instance_way_over(core, instance, proof, now, way);
+	instance_step(core, instance, now, way);
 }
 
 /* What no agent tells of is taken to serve when its time has come. Returns when the next one will.

@@ -87,17 +87,18 @@ void instance_stage(const struct instance *instance, enum launch_stage *stage, u
 }
 
 /* The edge that led to it, or the decision where no edge did; 0: not known any more. */
-static uint64_t begun_ns(const struct core *core, const struct instance *instance)
+static uint64_t begun_ns(const struct core *core, const struct instance *instance, bool *edge)
 {
 	const struct record *record = record_find(core, instance->decision);
 	uint64_t made_ns, edge_ns;
 
+	*edge = false;
 	if (!record)
 		return 0;
 	made_ns = record->decision.made.mono_ns;
 	edge_ns = record->decision.edge_ns;
-	return edge_ns && edge_ns <= made_ns && made_ns - edge_ns < EDGE_WITHIN_NS ? edge_ns
-										   : made_ns;
+	*edge = edge_ns && edge_ns <= made_ns && made_ns - edge_ns < EDGE_WITHIN_NS;
+	return *edge ? edge_ns : made_ns;
 }
 
 static double seconds_between(uint64_t from_ns, uint64_t to_ns)
@@ -108,7 +109,7 @@ static double seconds_between(uint64_t from_ns, uint64_t to_ns)
 /* A stage that left no trace (no agent) is part of the next one. */
 static void way_of(const struct core *core, const struct instance *instance, struct launch_way *way)
 {
-	uint64_t begun = begun_ns(core, instance), before_ns = begun;
+	uint64_t begun = begun_ns(core, instance, &way->edge), before_ns = begun;
 
 	way->latency = seconds_between(begun, instance->serving_ns);
 	way->lead = seconds_between(instance->sent_ns, instance->serving_ns);
@@ -262,20 +263,41 @@ void account_back(struct core *core, struct instance *instance)
 
 /* ---- the whole fleet ---- */
 
-/* Tells how it came to serve, remembers it, and learns from it. */
+/* "serves: its first response, 38.1 s after the edge (called 0.0, pending 0.9, ...)" */
+static void way_text(const struct launch_way *way, char told[CLOUD_TEXT_SIZE])
+{
+	static const char *const why[] = {
+		[PROOF_CLOCK] = "it has run for so long",
+		[PROOF_RESPONSE] = "its first response",
+		[PROOF_IDLE] = "its agent reports, and nobody asked anything of it for long",
+	};
+	size_t at = (size_t)snprintf(told, CLOUD_TEXT_SIZE, "serves: %s", why[way->proof]);
+
+	if (isnan(way->latency))
+		return;
+	at += (size_t)snprintf(told + at, CLOUD_TEXT_SIZE - at, ", %.1f s after the %s (",
+			       way->latency, way->edge ? "edge" : "decision");
+	for (enum launch_stage s = STAGE_CALLED; s < STAGE_COUNT; s++)
+		if (!isnan(way->stages[s]))
+			at += (size_t)snprintf(told + at, CLOUD_TEXT_SIZE - at, "%s %.1f%s",
+					       launch_stage_text(s), way->stages[s],
+					       s == STAGE_SERVING ? ")" : ", ");
+}
+
+/* Remembers how it came to serve, learns from it, and tells it. */
 void instance_way_over(struct core *core, struct instance *instance, enum serving_proof proof,
-		       struct moment now)
+		       struct moment now, char told[CLOUD_TEXT_SIZE])
 {
 	struct pool_state *pool = pool_find(core, instance->pool);
-	struct launch_way way = {.proof = proof};
+	struct launch_way way = {.proof = proof, .latency = NAN, .lead = NAN};
 
 	instance->serving_ns = now.mono_ns;
 	account_served(core, instance, now.wall_ns);
-	if (proof == PROOF_IDLE)
-		return;
-	way_of(core, instance, &way);
+	if (proof != PROOF_IDLE)
+		way_of(core, instance, &way);
+	way_text(&way, told);
 	if (isnan(way.latency) && isnan(way.lead))
-		return; /* another one launched it */
+		return; /* another one launched it, or it teaches nothing */
 	way_add(core, pool, instance->instance_type, &way);
 	journal_lead(core, instance, &way, now);
 }
