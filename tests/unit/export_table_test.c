@@ -75,8 +75,11 @@ static int teardown(void **state)
 
 static void it_is_never_wider_or_higher_than_the_screen(void **state)
 {
+	static const struct table_notice notices[5] = {{"five hosts are silent", true}};
 	struct fixture *fixture = *state;
 
+	fixture->table.notices = notices;
+	fixture->table.notices_count = ARRAY_SIZE(notices);
 	for (unsigned width = 1; width < 220; width += 3)
 		for (unsigned height = 0; height < 80; height++) {
 			struct text out = {0};
@@ -170,6 +173,26 @@ static void in_80_columns_there_are_owner_queue_and_the_whole_note(void **state)
 	assert_non_null(strstr(out.data, "forerun\nhttp://127.0.0.1:9910/metrics\n"));
 }
 
+static void a_core_shows_its_hosts_and_brakes_instead_of_listeners(void **state)
+{
+	static const struct table_notice notices[] = {
+		{"1000 hosts report, 3 are silent", false},
+		{"brake usd-per-hour: web wants 3 more\n", true}};
+	struct fixture *fixture = *state;
+	_cleanup_text_ struct text out = {0};
+
+	fixture->table.fleet = true;
+	fixture->table.count = 0;
+	fixture->table.notices = notices;
+	fixture->table.notices_count = ARRAY_SIZE(notices);
+	export_table(&out, &fixture->table);
+	assert_non_null(strstr(out.data, "\n1000 hosts report, 3 are silent\nbrake usd-per-hour: "
+					 "web wants 3 more?\n"));
+	assert_null(strstr(out.data, "LISTENER"));
+	for (size_t i = 0; i < ARRAY_SIZE(fixture->policies); i++)
+		assert_non_null(strstr(out.data, fixture->policies[i].name));
+}
+
 static void without_policies_it_says_so(void **state)
 {
 	struct fixture *fixture = *state;
@@ -205,6 +228,7 @@ int main(void)
 		TEST(a_listener_that_is_gone_is_no_row),
 		TEST(what_needs_somebody_comes_first_with_its_reason),
 		TEST(in_80_columns_there_are_owner_queue_and_the_whole_note),
+		TEST(a_core_shows_its_hosts_and_brakes_instead_of_listeners),
 		TEST(without_policies_it_says_so),
 		TEST(colours_appear_only_where_they_are_asked_for),
 	};

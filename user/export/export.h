@@ -30,8 +30,8 @@ void export_metrics_family(struct export_metrics *metrics, const char *name, con
  * ended by NULL; may be NULL itself. A NaN is "not known" and left out. */
 void export_metrics_value(struct export_metrics *metrics, const char *name, const char *type,
 			  double value, const char *const *labels);
-/* The samples of a histogram with those labels (as above). counts: of each bucket by itself, one more
- * than there are bounds, the last for what is above all of them. */
+/* The samples of a histogram with those labels (as above). counts: of each bucket by itself, one
+ * more than there are bounds, the last for what is above all of them. */
 void export_metrics_histogram(struct export_metrics *metrics, const char *name,
 			      const double *bounds, size_t bounds_count, const uint64_t *counts,
 			      double sum, const char *const *labels);
@@ -63,9 +63,17 @@ struct table_decision {
 	uint64_t wall_ns;
 	char id[48], text[200];
 };
+/* One line below the title: "1,000 hosts report, 3 are silent", "brake usd-per-hour: ...". */
+struct table_notice {
+	char text[240];
+	bool warns;
+};
 struct table {
 	const char *title; /* "forerun 0.1.0  host  observe  up 12 s" */
 	const char *hint; /* below it: where to look and how to end; NULL: no such line */
+	const struct table_notice *notices;
+	size_t notices_count;
+	bool fleet; /* decides for other hosts: there is no list of listeners */
 	const struct indicator *indicators;
 	size_t count;
 	const struct table_policy *policies;

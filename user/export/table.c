@@ -397,7 +397,7 @@ static bool has_hint(const struct table *table)
 /* How the lines are shared: below the listeners each section has at most a part of the screen, and
  * what it does not need is the listeners'. */
 struct shares {
-	unsigned listeners, reasons, policies, decisions, log;
+	unsigned notices, listeners, reasons, policies, decisions, log;
 };
 
 static void share_out(const struct table *table, size_t urgent, struct shares *shares)
@@ -405,7 +405,9 @@ static void share_out(const struct table *table, size_t urgent, struct shares *s
 	unsigned gaps = table->height >= HEIGHT_WITH_GAPS ? 2 : 0;
 	unsigned left = table->height - 2 - gaps - has_hint(table), below;
 
-	shares->policies = MIN(policies_lines(table), MAX(left / 4, 1));
+	shares->notices = MIN((unsigned)table->notices_count, MAX(left / 4, 1));
+	left -= MIN(shares->notices, left);
+	shares->policies = MIN(policies_lines(table), MAX(left / (table->fleet ? 2 : 4), 1));
 	shares->decisions = table->decisions_count ? MIN(1 + (unsigned)table->decisions_count,
 							 MIN(MAX(left / 5, 2), 6))
 						   : 0;
@@ -413,6 +415,8 @@ static void share_out(const struct table *table, size_t urgent, struct shares *s
 	shares->log = MIN((unsigned)table->log_count, MAX(left / 6, 1));
 	below = shares->policies + shares->decisions + shares->reasons + shares->log;
 	shares->listeners = below < left ? left - below : 1;
+	if (table->fleet)
+		shares->listeners = 0;
 }
 
 /* Nobody listens there any more and nobody is connected: its counters are kept for a restart, but
@@ -444,7 +448,11 @@ void export_table(struct text *out, const struct table *table)
 	put_line(&screen, COLOR_HEAD, table->title);
 	if (has_hint(table))
 		put_line(&screen, COLOR_DIM, table->hint);
-	listeners_section(&screen, sorted, shown, shares.listeners);
+	for (size_t i = 0; i < shares.notices; i++)
+		put_line(&screen, table->notices[i].warns ? COLOR_YELLOW : COLOR_NONE,
+			 table->notices[i].text);
+	if (shares.listeners)
+		listeners_section(&screen, sorted, shown, shares.listeners);
 	reasons_section(&screen, sorted, shown, shares.reasons);
 	policies_section(&screen, table, shares.policies);
 	decisions_section(&screen, table, shares.decisions);
