@@ -535,7 +535,7 @@ class Proxy:
 
     async def serve_request(self, connection, request, entry):
         call = Call(request, entry)
-        entry.update(service=call.service, action=call.action, access_key=call.access_key,
+        entry.update(service=call.service, region=call.region, action=call.action, access_key=call.access_key,
                      params=call.form or (request.body.decode("latin-1") if call.json else ""))
         if how := self.state.gate(entry["client"], call.service):
             entry["gate"] = how

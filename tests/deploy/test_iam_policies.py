@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""deploy/standalone/iam against what forerun really calls: all of it is allowed, attacks are not."""
+
+import json
+
+import pytest
+from authorization import ACCOUNT, Account, requests_of
+from iam_policy import Request, decide, load, placeholders
+from running import Forerun, Queue, run_binary, write_config
+from testbed import Ec2
+
+VALUES = {"REGION": "us-east-1", "ACCOUNT": ACCOUNT, "NAME": "default", "ROLE": "forerun-test-node",
+          "PROFILE": "forerun-test-node", "TABLE": "forerun"}
+CORE = load("core", **VALUES)
+AGENT = load("agent", **VALUES)
+
+
+DISK = "amiFamily: AL2023\n  blockDeviceMappings: [{deviceName: /dev/xvda, ebs: {snapshotID: snap-0123456789abcdef0}}]"
+
+
+def change_class(directory, *replacements):
+    text = (directory / "class.yaml").read_text()
+    for old, new in replacements:
+        assert old in text
+        text = text.replace(old, new)
+    (directory / "class.yaml").write_text(text)
+
+
+def launch_and_retire(ec2, directory, queue, capacity):
+    """A whole run: up on the queue, down when it is empty, all that was launched is ended."""
+    forerun = Forerun(directory, directory.parent / f"state-{capacity}", ec2.environment(HOME=str(directory)))
+    try:
+        forerun.ready()
+        queue.depth = 2
+        forerun.decision()
+        queue.depth = 0
+        forerun.decision("scale-down")
+        forerun.wait(lambda: ec2.ledger() and not ec2.ledger(alive=True), "everything ended")
+    finally:
+        forerun.kill()
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory):
+    """Every call of `run --check` and of two whole runs: spot by a profile, on-demand by a role, with a snapshot."""
+    directory = tmp_path_factory.mktemp("iam")
+    ec2, queue = Ec2(log=directory / "moto.log"), Queue()
+    try:
+        world = ec2.make_world()
+        config = {"most": 2, "target": "1", "down_s": 0}
+        spot = write_config(directory / "spot", world, queue.port, **config)
+        plain = write_config(directory / "plain", world, queue.port, capacity="on-demand", **config)
+        image = ec2.client().describe_images(Owners=["amazon"], Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"][0]
+        change_class(plain, ("alias: al2023@latest", f"id: {image['ImageId']}"), (f"instanceProfile: {world['instance_profile']}", f"role: {world['role']}\n  {DISK}"))
+        start = len(ec2.log())
+        checked = run_binary("run", "--config", spot, "--check", environment=ec2.environment(HOME=str(directory)))
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+        launch_and_retire(ec2, spot, queue, "spot")
+        launch_and_retire(ec2, plain, queue, "on-demand")
+        log = [e for e in ec2.log(since=start) if e["agent"].startswith("forerun")]
+        assert log and all(e["model"] is None and e["signature"] is None for e in log)
+        account = Account(ec2, log)
+        yield [(e["action"], request) for e in log for request in requests_of(e, account)]
+    finally:
+        queue.close()
+        ec2.close()
+
+
+def test_the_runs_made_the_calls_that_the_test_is_about(calls):
+    assert {"CreateFleet", "CreateLaunchTemplate", "TerminateInstances", "DescribeInstances", "ListInstanceProfilesForRole",
+            "GetInstanceProfile", "GetParameter", "GetProducts"} <= {action for action, _ in calls}
+
+
+def test_the_core_may_do_all_that_it_does(calls):
+    refused = sorted({f"{call}: {r.action} on {r.resource} with {json.dumps(r.context, sort_keys=True)}"
+                      for call, r in calls if not decide(CORE, r)[0]})
+    assert not refused
+
+
+# ---- what must be refused ----
+
+HOME = f"arn:aws:ec2:us-east-1:{ACCOUNT}:"
+ABROAD = f"arn:aws:ec2:eu-west-1:{ACCOUNT}:"
+OWN = {"aws:RequestTag/forerun.dev/owner": "default"}
+OTHER = {"aws:RequestTag/forerun.dev/owner": "other"}
+IS_OWN = {"aws:ResourceTag/forerun.dev/owner": "default"}
+IS_OTHER = {"aws:ResourceTag/forerun.dev/owner": "other"}
+TABLE = f"arn:aws:dynamodb:us-east-1:{ACCOUNT}:table/forerun"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/"
+TO_EC2 = {"iam:PassedToService": "ec2.amazonaws.com"}
+
+
+def attacks():
+    for action in ("ec2:TerminateInstances", "ec2:StopInstances", "ec2:RebootInstances", "ec2:ModifyInstanceAttribute"):
+        yield "an instance without our tag", action, HOME + "instance/i-1", {}
+        yield "an instance of another installation", action, HOME + "instance/i-1", IS_OTHER
+    yield "our tag only promised in the request", "ec2:TerminateInstances", HOME + "instance/i-1", OWN
+    yield "an instance in another region", "ec2:TerminateInstances", ABROAD + "instance/i-1", IS_OWN
+    yield "an instance of another account", "ec2:TerminateInstances", "arn:aws:ec2:us-east-1:999999999999:instance/i-1", IS_OWN
+    yield "our own instance, but not to stop", "ec2:StopInstances", HOME + "instance/i-1", IS_OWN
+    for kind in ("instance", "volume", "network-interface", "spot-instances-request"):
+        for tags in ({}, OTHER, {"aws:RequestTag/forerun.dev/policy": "web"}, IS_OWN):
+            yield f"a launch with a {kind} not tagged as ours", "ec2:RunInstances", HOME + f"{kind}/*", tags
+    for kind in ("fleet", "instance", "volume"):
+        for tags in ({}, OTHER):
+            yield f"a fleet whose {kind} is not tagged as ours", "ec2:CreateFleet", HOME + f"{kind}/*", tags
+    for action in ("ec2:RunInstances", "ec2:CreateFleet"):
+        yield "a template that anybody made", action, HOME + "launch-template/lt-1", {}
+        yield "a template of another installation", action, HOME + "launch-template/lt-1", IS_OTHER
+        yield "another region", action, ABROAD + "instance/*", OWN
+        yield "another region's subnet", action, ABROAD + "subnet/subnet-1", {}
+        yield "a subnet of another account", action, "arn:aws:ec2:us-east-1:999999999999:subnet/subnet-1", {}
+    yield "a key pair to log in with", "ec2:RunInstances", HOME + "key-pair/admin", {}
+    yield "a template without the tag", "ec2:CreateLaunchTemplate", HOME + "launch-template/*", {}
+    yield "a new version of our template", "ec2:CreateLaunchTemplateVersion", HOME + "launch-template/lt-1", IS_OWN
+    yield "ending our template", "ec2:DeleteLaunchTemplate", HOME + "launch-template/lt-1", IS_OWN
+    for kind in ("instance", "vpc", "subnet", "security-group", "image"):
+        yield "taking over what is there by a tag", "ec2:CreateTags", HOME + f"{kind}/x-1", OWN
+        yield "claiming to create it", "ec2:CreateTags", HOME + f"{kind}/x-1", {**OWN, "ec2:CreateAction": "CreateImage"}
+    yield "tagging what is made as another's", "ec2:CreateTags", HOME + "instance/*", {**OTHER, "ec2:CreateAction": "RunInstances"}
+    yield "tags of a new subnet", "ec2:CreateTags", HOME + "subnet/*", {**OWN, "ec2:CreateAction": "CreateFleet"}
+    yield "taking a tag away", "ec2:DeleteTags", HOME + "instance/i-1", IS_OWN
+    yield "another role", "iam:PassRole", ROLE + "admin", TO_EC2
+    yield "a role that begins as ours", "iam:PassRole", ROLE + "forerun-test-node-admin", TO_EC2
+    yield "our role, to another service", "iam:PassRole", ROLE + "forerun-test-node", {"iam:PassedToService": "lambda.amazonaws.com"}
+    yield "our role, to nobody named", "iam:PassRole", ROLE + "forerun-test-node", {}
+    for action in ("iam:CreateRole", "iam:PutRolePolicy", "iam:AddRoleToInstanceProfile", "iam:CreateServiceLinkedRole"):
+        yield "changing roles", action, ROLE + "forerun-test-node", {}
+    yield "another profile", "iam:GetInstanceProfile", f"arn:aws:iam::{ACCOUNT}:instance-profile/admin", {}
+    for action in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query"):
+        yield "another installation's lease", f"dynamodb:{action}", TABLE, {"dynamodb:LeadingKeys": ["other"]}
+        yield "ours and another's", f"dynamodb:{action}", TABLE, {"dynamodb:LeadingKeys": ["default", "other"]}
+        yield "an item that is not named", f"dynamodb:{action}", TABLE, {}
+        yield "another table", f"dynamodb:{action}", TABLE + "-2", {"dynamodb:LeadingKeys": ["default"]}
+        yield "the table abroad", f"dynamodb:{action}", TABLE.replace("us-east-1", "eu-west-1"), {"dynamodb:LeadingKeys": ["default"]}
+    for action in ("Scan", "DeleteTable", "UpdateTable", "BatchWriteItem", "DescribeTable"):
+        yield "the table as a whole", f"dynamodb:{action}", TABLE, {}
+    yield "parameters of the account", "ssm:GetParameter", f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/prod/password", {}
+    yield "running commands", "ssm:SendCommand", HOME + "instance/i-1", IS_OWN
+    yield "looking abroad", "ec2:DescribeInstances", "*", {"aws:RequestedRegion": "eu-west-1"}
+    yield "user data of instances", "ec2:DescribeInstanceAttribute", "*", {}
+    yield "another role's credentials", "sts:AssumeRole", ROLE + "admin", {}
+    for action in ("ec2:CreateImage", "ec2:AuthorizeSecurityGroupIngress", "ec2:RequestSpotInstances", "ec2:CreateSnapshot"):
+        yield "what forerun never calls", action, HOME + "instance/i-1", IS_OWN
+
+
+@pytest.mark.parametrize("action, resource, context", [
+    pytest.param(*attack, id=f"{what}: {attack[0]} {attack[1].rpartition(':')[2]} {n}")
+    for n, (what, *attack) in enumerate(attacks())])
+def test_an_attack_with_the_core_s_role_is_refused(action, resource, context):
+    assert not decide(CORE, Request(action, resource, {"aws:RequestedRegion": "us-east-1", **context}))[0]
+
+
+def secret(name):
+    return f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:{name}"
+
+
+@pytest.mark.parametrize("action, resource", [
+    ("ec2:DescribeInstances", "*"), ("ec2:TerminateInstances", HOME + "instance/i-1"), ("ec2:CreateTags", HOME + "instance/i-1"),
+    ("ec2:RunInstances", HOME + "instance/*"), ("iam:PassRole", ROLE + "forerun-test-node"), ("dynamodb:GetItem", TABLE),
+    ("dynamodb:UpdateItem", TABLE), ("ssm:PutParameter", f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/forerun/default/agent"),
+    ("ssm:GetParameter", f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/forerun/other/agent"),
+    ("ssm:GetParameter", f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/forerun/default/agent/more"),
+    ("ssm:GetParametersByPath", f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/forerun/default"),
+    ("secretsmanager:GetSecretValue", secret("forerun/other/key-aB3dE6")), ("secretsmanager:PutSecretValue", secret("forerun/default/key-aB3dE6")),
+    ("secretsmanager:GetSecretValue", secret("forerun/default/key-ca-aB3dE6")), ("secretsmanager:ListSecrets", "*"),
+])
+def test_an_attack_with_an_agent_s_role_is_refused(action, resource):
+    context = {"aws:RequestedRegion": "us-east-1", **IS_OWN, **OWN, **TO_EC2, "dynamodb:LeadingKeys": ["default"]}
+    assert not decide(AGENT, Request(action, resource, context))[0]
+
+
+@pytest.mark.parametrize("name", ["core", "agent"])
+def test_placeholders_are_those_that_are_documented(name):
+    assert placeholders(name) <= set(VALUES)
