@@ -11,10 +11,14 @@ cd "$(dirname "$0")/.."
 
 bin=$dest$prefix/bin/forerun
 man=$dest$prefix/share/man/man8/forerun.8
-unit=$dest$prefix/lib/systemd/system/forerun.service
+units=$dest$prefix/lib/systemd/system
 users=$dest$prefix/lib/sysusers.d/forerun.conf
 doc=$dest$prefix/share/doc/forerun
 etc=$dest/etc/forerun
+
+# forerun runs alone; an agent reports to a core. Which of them a host runs is its owner's choice.
+unit_files="deploy/systemd/forerun.service deploy/standalone/forerun-agent.service
+ deploy/standalone/forerun-core.service"
 
 # Only on the running system itself, not while a package is put together.
 on_this_system() {
@@ -24,28 +28,37 @@ on_this_system() {
 install_all() {
 	install -D -m 755 "$build/forerun" "$bin"
 	install -D -m 644 deploy/forerun.8 "$man"
-	mkdir -p "$(dirname "$unit")"
-	sed "s|/usr/bin/forerun|$prefix/bin/forerun|" deploy/systemd/forerun.service > "$unit"
-	chmod 644 "$unit"
+	mkdir -p "$units"
+	for file in $unit_files; do
+		sed "s|/usr/bin/forerun|$prefix/bin/forerun|" "$file" > "$units/$(basename "$file")"
+		chmod 644 "$units/$(basename "$file")"
+	done
 	install -D -m 644 deploy/systemd/forerun.sysusers "$users"
 	mkdir -p "$doc"
 	if [ -d deploy/examples ]; then
 		cp -R deploy/examples "$doc/"
 	fi
+	mkdir -p "$doc/standalone"
+	cp -R deploy/standalone/cloudformation.yaml deploy/standalone/user-data.sh deploy/standalone/iam "$doc/standalone/"
 	mkdir -p "$etc/conf.d"
-	[ -e "$etc/forerun.yaml" ] || install -m 644 deploy/forerun.yaml "$etc/forerun.yaml"
+	for file in deploy/forerun.yaml deploy/standalone/agent.yaml deploy/standalone/core.yaml; do
+		[ -e "$etc/$(basename "$file")" ] || install -m 644 "$file" "$etc/$(basename "$file")"
+	done
 	if on_this_system; then
 		systemd-sysusers "$users"
 		systemctl daemon-reload
 	fi
-	echo "installed $bin; nothing is enabled or started: systemctl enable --now forerun"
+	echo "installed $bin; nothing is enabled or started: systemctl enable --now forerun (or forerun-agent, forerun-core)"
 }
 
 uninstall_all() {
 	if on_this_system; then
-		systemctl disable --now forerun.service 2>/dev/null || true
+		systemctl disable --now forerun.service forerun-agent.service forerun-core.service 2>/dev/null || true
 	fi
-	rm -f "$bin" "$man" "$unit" "$users"
+	rm -f "$bin" "$man" "$users"
+	for file in $unit_files; do
+		rm -f "$units/$(basename "$file")"
+	done
 	rm -rf "$doc"
 	if on_this_system; then
 		systemctl daemon-reload

@@ -501,7 +501,8 @@ def test_what_is_installed_is_uninstalled_but_for_what_is_the_users(tmp_path):
     make("install", tmp_path, DESTDIR=tmp_path, PREFIX="/opt/x")
     assert (tmp_path / "etc/forerun/forerun.yaml").read_text() == "listen: none\n"
     make("uninstall", tmp_path, DESTDIR=tmp_path, PREFIX="/opt/x")
-    assert {str(one.relative_to(tmp_path)) for one in tmp_path.rglob("*") if one.is_file()} == {"etc/forerun/forerun.yaml"}
+    assert {str(one.relative_to(tmp_path)) for one in tmp_path.rglob("*") if one.is_file()} == {
+        "etc/forerun/agent.yaml", "etc/forerun/core.yaml", "etc/forerun/forerun.yaml"}
 
 
 # In a mount namespace of its own, on an overlay of this system's root: nothing of it stays.
