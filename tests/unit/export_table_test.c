@@ -181,7 +181,7 @@ static void a_core_shows_its_hosts_and_brakes_instead_of_listeners(void **state)
 	struct fixture *fixture = *state;
 	_cleanup_text_ struct text out = {0};
 
-	fixture->table.fleet = true;
+	fixture->table.no_listeners = true;
 	fixture->table.count = 0;
 	fixture->table.notices = notices;
 	fixture->table.notices_count = ARRAY_SIZE(notices);

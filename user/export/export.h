@@ -73,7 +73,7 @@ struct table {
 	const char *hint; /* below it: where to look and how to end; NULL: no such line */
 	const struct table_notice *notices;
 	size_t notices_count;
-	bool fleet; /* decides for other hosts: there is no list of listeners */
+	bool no_listeners; /* it watches none: no such section */
 	const struct indicator *indicators;
 	size_t count;
 	const struct table_policy *policies;

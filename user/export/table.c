@@ -407,7 +407,7 @@ static void share_out(const struct table *table, size_t urgent, struct shares *s
 
 	shares->notices = MIN((unsigned)table->notices_count, MAX(left / 4, 1));
 	left -= MIN(shares->notices, left);
-	shares->policies = MIN(policies_lines(table), MAX(left / (table->fleet ? 2 : 4), 1));
+	shares->policies = MIN(policies_lines(table), MAX(left / (table->no_listeners ? 2 : 4), 1));
 	shares->decisions = table->decisions_count ? MIN(1 + (unsigned)table->decisions_count,
 							 MIN(MAX(left / 5, 2), 6))
 						   : 0;
@@ -415,8 +415,6 @@ static void share_out(const struct table *table, size_t urgent, struct shares *s
 	shares->log = MIN((unsigned)table->log_count, MAX(left / 6, 1));
 	below = shares->policies + shares->decisions + shares->reasons + shares->log;
 	shares->listeners = below < left ? left - below : 1;
-	if (table->fleet)
-		shares->listeners = 0;
 }
 
 /* Nobody listens there any more and nobody is connected: its counters are kept for a restart, but
@@ -451,7 +449,7 @@ void export_table(struct text *out, const struct table *table)
 	for (size_t i = 0; i < shares.notices; i++)
 		put_line(&screen, table->notices[i].warns ? COLOR_YELLOW : COLOR_NONE,
 			 table->notices[i].text);
-	if (shares.listeners)
+	if (!table->no_listeners)
 		listeners_section(&screen, sorted, shown, shares.listeners);
 	reasons_section(&screen, sorted, shown, shares.reasons);
 	policies_section(&screen, table, shares.policies);
