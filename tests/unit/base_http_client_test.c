@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -564,6 +565,86 @@ static void a_request_written_once_stays_sent_when_sending_again_fails(void **st
 	assert_true(world->request_sent);
 }
 
+struct permission {
+	int asked, given; /* how often it may be written */
+};
+
+static bool may_write(void *arg)
+{
+	struct permission *permission = arg;
+
+	return permission->asked++ < permission->given;
+}
+
+static void what_may_not_be_written_is_not(void **state)
+{
+	static const struct step steps[] = {{OK_REPLY}};
+	struct world *world = *state;
+	struct permission none = {0, 0};
+	struct http_request request = {.method = "POST",
+				       .body = "x=1",
+				       .body_length = 3,
+				       .may_write = may_write,
+				       .may_write_arg = &none};
+
+	play(world, steps, 1);
+	ask(world, request);
+	assert_int_equal(world->error, -ECANCELED);
+	assert_text(world, "the request to 127.0.0.1:%u was not allowed any more");
+	assert_false(world->request_sent);
+	assert_int_equal(world->requests, 0);
+	assert_int_equal(none.asked, 1);
+}
+
+static void what_libcurl_would_write_again_is_asked_for_again(void **state)
+{
+	static const struct step steps[] = {{OK_REPLY}, {.then_close = true}};
+	struct world *world = *state;
+	struct permission once = {0, 1};
+	struct http_request request = {.method = "POST", .body = "x=1", .body_length = 3};
+
+	play(world, steps, 2);
+	ask(world, request);
+	request.may_write = may_write;
+	request.may_write_arg = &once;
+	ask(world, request);
+	assert_int_equal(world->error, -ECANCELED);
+	assert_true(world->request_sent); /* by the first attempt, which may have had its effect */
+	assert_int_equal(world->requests, 2);
+	assert_int_equal(once.asked, 2);
+}
+
+static void what_the_peer_did_not_acknowledge_is_known(void **state)
+{
+	static const struct step steps[] = {{OK_REPLY}, {NULL}};
+	struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+	struct sock_fprog deaf = {.len = 1, .filter = &nothing};
+	struct http_request request = {.method = "POST", .body = "x=1", .body_length = 3};
+	struct http_transfer *transfer = NULL;
+	struct world *world = *state;
+	uint64_t round_trip_ns;
+
+	play(world, steps, 2);
+	ask(world, request);
+	/* The kernel drops what arrives on the kept connection, as a path that is gone does. */
+	assert_int_equal(setsockopt(world->fd, SOL_SOCKET, SO_ATTACH_FILTER, &deaf, sizeof(deaf)),
+			 0);
+	send_request(world, request, &transfer);
+	assert_true(http_unacknowledged(transfer, &round_trip_ns) > 0);
+	assert_true(round_trip_ns > 0 && round_trip_ns < NS_PER_S);
+	for (int i = 0; i < 5; i++)
+		loop_round(world->loop, 20);
+	assert_true(http_unacknowledged(transfer, &round_trip_ns) > 0);
+	/* A fresh one is acknowledged at once, although it is not answered. */
+	http_cancel(transfer);
+	request.fresh_connection = true;
+	send_request(world, request, &transfer);
+	for (int i = 0; i < 100 && world->requests < 2; i++)
+		loop_round(world->loop, 20);
+	assert_int_equal(http_unacknowledged(transfer, &round_trip_ns), 0);
+	http_cancel(transfer);
+}
+
 static void a_kept_connection_closed_meanwhile_is_not_used(void **state)
 {
 	static const struct step steps[] = {{OK_REPLY}, {OK_REPLY}};
@@ -802,6 +883,9 @@ int main(void)
 		TEST(a_peer_that_closes_or_resets_after_the_request_may_have_acted),
 		TEST(a_kept_connection_that_dies_makes_libcurl_send_again),
 		TEST(a_request_written_once_stays_sent_when_sending_again_fails),
+		TEST(what_may_not_be_written_is_not),
+		TEST(what_libcurl_would_write_again_is_asked_for_again),
+		TEST(what_the_peer_did_not_acknowledge_is_known),
 		TEST(a_kept_connection_closed_meanwhile_is_not_used),
 		TEST(no_answer_in_time_is_said_and_may_have_acted),
 		TEST(a_body_that_was_not_read_whole_was_not_sent),

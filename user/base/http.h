@@ -31,6 +31,11 @@ struct http_request {
 	size_t body_limit; /* of the response, 0: 64 MiB */
 	bool no_proxy; /* link-local services (IMDS, container credentials) ignore http_proxy */
 	bool fresh_connection; /* never reuse one */
+	/* Asked each time in the moment in which the request would be written, also when libcurl
+	 * writes it again because a kept connection turned out to be dead; false: it is not
+	 * written, and the transfer ends with -ECANCELED. NULL: always. It calls nothing here. */
+	bool (*may_write)(void *arg);
+	void *may_write_arg;
 };
 
 struct http_response {
@@ -57,6 +62,9 @@ void http_client_free(struct http_client *client);
 int http_send(struct http_client *client, const struct http_request *request, http_done_fn done,
 	      void *arg, struct http_transfer **out);
 void http_cancel(struct http_transfer *transfer);
+/* Packets on the connection of a running transfer that the peer's TCP has not acknowledged, and the
+ * smoothed round trip. -ENOTCONN: not connected yet, or over. */
+int http_unacknowledged(const struct http_transfer *transfer, uint64_t *round_trip_ns);
 /* The last value of that response header (name without colon, any case), NULL if there is none. */
 const char *http_response_header(const struct http_response *response, const char *name);
 

@@ -2,6 +2,8 @@
 /* The client: libcurl's multi interface, whose sockets and timer are the loop's. */
 #include "base/http_private.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -69,11 +71,14 @@ static void on_finished(void *arg, uint64_t now_ns)
 static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
 	struct http_client *client = arg;
+	struct http_transfer *transfer = NULL;
 	uint32_t epoll_events = 0;
 	int r;
 
-	(void)easy;
 	(void)socket_arg;
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&transfer);
+	if (transfer)
+		transfer->fd = what == CURL_POLL_REMOVE ? -1 : fd;
 	if (what == CURL_POLL_REMOVE) {
 		loop_fd_remove(client->loop, fd);
 		return 0;
@@ -225,6 +230,19 @@ void http_cancel(struct http_transfer *transfer)
 		transfer_free(transfer);
 }
 
+int http_unacknowledged(const struct http_transfer *transfer, uint64_t *round_trip_ns)
+{
+	struct tcp_info info = {0};
+	socklen_t size = sizeof(info);
+
+	if (transfer->state != TRANSFER_RUNNING || transfer->fd < 0 ||
+	    getsockopt(transfer->fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0 ||
+	    info.tcpi_state != TCP_ESTABLISHED)
+		return -ENOTCONN;
+	*round_trip_ns = info.tcpi_rtt * NS_PER_US;
+	return (int)MIN(info.tcpi_unacked, (uint32_t)INT32_MAX);
+}
+
 static int start(struct http_client *client, struct http_transfer *transfer)
 {
 	int running;
@@ -256,6 +274,7 @@ int http_send(struct http_client *client, const struct http_request *request, ht
 	if (!transfer)
 		return -ENOMEM;
 	transfer->client = client;
+	transfer->fd = -1;
 	transfer->done = done;
 	transfer->arg = arg;
 	transfer->next = client->transfers;

@@ -27,6 +27,10 @@ struct http_transfer {
 	void *arg;
 	char *peer; /* "host:port", for messages */
 	uint32_t connect_timeout_ms, timeout_ms;
+	bool (*may_write)(void *arg);
+	void *may_write_arg;
+	bool forbidden; /* by may_write */
+	int fd; /* that libcurl waits for on its behalf; -1: none */
 
 	struct text body; /* of the response */
 	size_t body_limit, header_bytes;

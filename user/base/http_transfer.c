@@ -3,6 +3,8 @@
 #include "base/http_private.h"
 
 #include <ctype.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <strings.h>
 #include <sys/socket.h>
 
@@ -10,7 +12,8 @@
 #define TIMEOUT_MS 30000
 #define BODY_LIMIT_BYTES ((size_t)64 << 20)
 #define HEADERS_LIMIT_BYTES ((size_t)256 << 10)
-#define KEEPALIVE_SECONDS 30L
+#define KEEPALIVE_SECONDS 10L /* idle before the first probe */
+#define KEEPALIVE_PROBE_SECONDS 3L
 
 #define _cleanup_url_ _cleanup_(url_free)
 
@@ -183,6 +186,35 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
+/* In the moment before the request is written, on each connection anew. */
+static int before_request(void *arg, char *peer_address, char *own_address, int peer_port,
+			  int own_port)
+{
+	struct http_transfer *transfer = arg;
+
+	(void)peer_address;
+	(void)own_address;
+	(void)peer_port;
+	(void)own_port;
+	transfer->forbidden = !transfer->may_write(transfer->may_write_arg);
+	return transfer->forbidden ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
+/* A peer that is gone is noticed within seconds: while the connection is idle by the probes, and
+ * while something was written and not acknowledged by the user timeout (tcp(7)). */
+static int set_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	static const int PROBES = 3;
+	static const unsigned TIMEOUT_MS_UNACKNOWLEDGED = 10000;
+
+	(void)arg;
+	(void)purpose;
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &PROBES, sizeof(PROBES));
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &TIMEOUT_MS_UNACKNOWLEDGED,
+		   sizeof(TIMEOUT_MS_UNACKNOWLEDGED));
+	return CURL_SOCKOPT_OK;
+}
+
 /* ---- options ---- */
 
 static int add_header(struct http_transfer *transfer, const char *header)
@@ -261,6 +293,11 @@ static void set_callbacks(struct http_transfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, take_trace);
 	curl_easy_setopt(easy, CURLOPT_DEBUGDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, set_socket);
+	if (transfer->may_write) {
+		curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request);
+		curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
+	}
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, http_socket_close);
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, transfer->client);
 }
@@ -283,7 +320,7 @@ static void set_connection(struct http_transfer *transfer, const struct http_req
 	curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_SECONDS);
-	curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_SECONDS);
+	curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_PROBE_SECONDS);
 	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request->fresh_connection ? 1L : 0L);
 	if (request->no_proxy)
 		curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
@@ -315,6 +352,8 @@ int http_transfer_prepare(struct http_transfer *transfer, const struct http_requ
 	if (!transfer->easy || !transfer->peer)
 		return -ENOMEM;
 	transfer->body_limit = request->body_limit ? request->body_limit : BODY_LIMIT_BYTES;
+	transfer->may_write = request->may_write;
+	transfer->may_write_arg = request->may_write_arg;
 	if (curl_easy_setopt(transfer->easy, CURLOPT_URL, request->url) != CURLE_OK)
 		return -ENOMEM;
 	curl_easy_setopt(transfer->easy, CURLOPT_USERAGENT, "forerun/" FORERUN_VERSION);
