@@ -63,6 +63,8 @@ int cloud_new(struct loop *loop, struct http_client *http, const struct cloud_co
 	cloud->events = *events;
 	r = copy_config(cloud, config);
 	if (r >= 0)
+		r = http_client_new(loop, &cloud->acting);
+	if (r >= 0)
 		r = identity_init(cloud);
 	if (r >= 0)
 		r = fleet_init(cloud);
@@ -89,6 +91,7 @@ void cloud_free(struct cloud *cloud)
 	fleet_free(cloud);
 	classes_free(cloud);
 	catalog_free(cloud);
+	http_client_free(cloud->acting);
 	if (cloud->whoami_timer)
 		loop_timer_free(cloud->whoami_timer);
 	free(cloud->whoami);
@@ -140,6 +143,8 @@ void cloud_status(const struct cloud *cloud, struct cloud_status *out)
 		.calls = cloud->calls_made,
 		.errors = cloud->errors,
 		.throttled = cloud->throttled,
+		.hedged = cloud->hedged,
+		.clock_offset_s = cloud->clock_offset_s,
 	};
 	set_text(out->region, cloud->identity.region);
 	set_text(out->credentials, cloud->identity.source);

@@ -21,8 +21,8 @@ struct cloud_events {
 	void (*terminated)(void *arg, const struct terminate_result *result);
 	/* Asked in the moment in which a call with an effect (CreateFleet, TerminateInstances,
 	 * CreateTags, CreateLaunchTemplate) would be written, each try anew; false: it is not sent
-	 * (LAUNCH_REFUSED "NotLeader" when no try of it was ever sent, else LAUNCH_UNKNOWN). NULL:
-	 * always true. */
+	 * (error code "NotLeader": LAUNCH_REFUSED when no try of this cloud_launch() was written,
+	 * else LAUNCH_UNKNOWN). NULL: always true. Cheap, and calls nothing here. */
 	bool (*may_act)(void *arg);
 };
 
@@ -118,8 +118,20 @@ struct cloud_status {
 	bool ready; /* credentials and every class */
 	char problem[CLOUD_TEXT_SIZE];
 	uint64_t calls, errors, throttled;
+	uint64_t hedged; /* sent again because the connection was dead */
+	double clock_offset_s; /* how far AWS' clock is ahead of ours, by its Date headers */
 };
 void cloud_status(const struct cloud *cloud, struct cloud_status *out);
+
+/* What is left of EC2's rate for each action, as this process counts it. */
+struct cloud_rate {
+	const char *action; /* "CreateFleet" */
+	bool per_instance; /* a token an instance (EC2's resource bucket), else a token a call */
+	double tokens, size;
+	uint64_t waits, waited_ns; /* calls that had to wait, and how long all together */
+};
+/* At most so many; returns how many there are in out. */
+size_t cloud_rates(const struct cloud *cloud, struct cloud_rate *out, size_t most);
 
 /* For `run --check`: everything that can be asked without launching (region, credentials,
  * CreateFleet as DryRun, AMI, subnets, security groups, instance profile, types that the

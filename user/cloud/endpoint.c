@@ -11,14 +11,18 @@ struct service_facts {
 	const char *key; /* in a services section */
 	const char *host; /* before the region */
 	const char *signing;
+	const char *json; /* the version of its JSON protocol; NULL: forms */
 };
 
 static const struct service_facts FACTS[SERVICES_COUNT] = {
-	[SERVICE_EC2] = {"EC2", "EC2", "ec2", "ec2", "ec2"},
-	[SERVICE_SSM] = {"SSM", "SSM", "ssm", "ssm", "ssm"},
-	[SERVICE_IAM] = {"IAM", "IAM", "iam", "iam", "iam"},
-	[SERVICE_STS] = {"STS", "STS", "sts", "sts", "sts"},
-	[SERVICE_PRICING] = {"Pricing", "PRICING", "pricing", "api.pricing", "pricing"},
+	[SERVICE_EC2] = {"EC2", "EC2", "ec2", "ec2", "ec2", NULL},
+	[SERVICE_SSM] = {"SSM", "SSM", "ssm", "ssm", "ssm", "1.1"},
+	[SERVICE_IAM] = {"IAM", "IAM", "iam", "iam", "iam", NULL},
+	[SERVICE_STS] = {"STS", "STS", "sts", "sts", "sts", NULL},
+	[SERVICE_PRICING] = {"Pricing", "PRICING", "pricing", "api.pricing", "pricing", "1.1"},
+	[SERVICE_DYNAMODB] = {"DynamoDB", "DYNAMODB", "dynamodb", "dynamodb", "dynamodb", "1.0"},
+	[SERVICE_QUOTAS] = {"Service Quotas", "SERVICE_QUOTAS", "service_quotas", "servicequotas",
+			    "servicequotas", "1.1"},
 };
 
 bool is_region(const char *text)
@@ -42,6 +46,16 @@ const char *service_name(enum service service)
 const char *signing_name(enum service service)
 {
 	return FACTS[service].signing;
+}
+
+const char *service_variable(enum service service)
+{
+	return FACTS[service].id;
+}
+
+const char *json_version(enum service service)
+{
+	return FACTS[service].json;
 }
 
 /* IAM and Pricing are in few regions of each partition (botocore/data/endpoints.json). */

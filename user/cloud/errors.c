@@ -19,6 +19,7 @@ bool code_is_throttle(const char *code)
 		"TooManyRequestsException",
 		"BandwidthLimitExceeded",
 		"PriorRequestNotComplete",
+		"ProvisionedThroughputExceededException",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(CODES); i++)

@@ -9,6 +9,7 @@
 #define HURRY_NS (15 * NS_PER_S)
 #define WARM_EVERY_NS (15 * NS_PER_S)
 #define WARM_CONNECTIONS 2
+#define WARM_TIMEOUT_MS 5000
 
 static void on_timer(void *arg, uint64_t now_ns);
 static void on_warm_timer(void *arg, uint64_t now_ns);
@@ -230,10 +231,18 @@ static void on_warm_timer(void *arg, uint64_t now_ns)
 		call_send(cloud, &(struct call_request){
 					 .service = SERVICE_EC2,
 					 .body = query.data,
+					 .flags = CALL_APART,
+					 .timeout_ms = WARM_TIMEOUT_MS,
 					 .done = on_warm,
 					 .arg = cloud,
 				 });
 	loop_timer_at(cloud->fleet.warm_timer, now_ns + WARM_EVERY_NS);
+}
+
+void fleet_warm_now(struct cloud *cloud)
+{
+	if (cloud->working)
+		loop_timer_at(cloud->fleet.warm_timer, 0);
 }
 
 void fleet_start(struct cloud *cloud)

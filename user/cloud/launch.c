@@ -298,6 +298,7 @@ void cloud_launch(struct cloud *cloud, const struct launch_order *order)
 	call_send(cloud, &(struct call_request){
 				 .service = SERVICE_EC2,
 				 .body = body.data,
+				 .flags = CALL_ACTS | CALL_TWICE | CALL_APART,
 				 .timeout_ms = LAUNCH_TIMEOUT_MS,
 				 .done = on_answer,
 				 .drop = free,

@@ -57,6 +57,8 @@ enum service {
 	SERVICE_IAM,
 	SERVICE_STS,
 	SERVICE_PRICING,
+	SERVICE_DYNAMODB,
+	SERVICE_QUOTAS,
 	SERVICES_COUNT
 };
 
@@ -66,6 +68,8 @@ char *endpoint_url(const struct settings *settings, enum service service, const 
 const char *signing_region(enum service service, const char *region);
 const char *signing_name(enum service service);
 const char *service_name(enum service service); /* "EC2", for messages */
+const char *service_variable(enum service service); /* AWS_ENDPOINT_URL_<this> */
+const char *json_version(enum service service); /* "1.1"; NULL: it takes forms */
 
 /* ---- who we are (identity.c, credentials.c, imds.c) ---- */
 
@@ -147,6 +151,11 @@ enum call_flags {
 	CALL_RETRY_LITTLE = 2, /* three times */
 	CALL_XML = 4, /* a 2xx that is not well-formed XML counts as no answer */
 	CALL_JSON = 8,
+	CALL_ACTS = 16, /* has an effect: not written when may_act says no */
+	CALL_TWICE = 32, /* asking twice has one effect: goes out again on a connection of its own
+			    when the one that it was written to is dead */
+	CALL_APART = 64, /* on the connections that are kept for launches */
+	CALL_FRESH = 128, /* on a new connection */
 };
 
 struct call_request {
@@ -155,6 +164,7 @@ struct call_request {
 	const char *body;
 	unsigned flags;
 	uint32_t timeout_ms; /* 0: 30 s */
+	uint32_t instances; /* that it is about, where EC2 counts them */
 	call_fn done;
 	void (*drop)(void *arg); /* instead of done when the cloud is freed; may be NULL */
 	void *arg;
@@ -163,6 +173,32 @@ struct call_request {
 void call_send(struct cloud *cloud, const struct call_request *request);
 void calls_identity_changed(struct cloud *cloud);
 void calls_free(struct cloud *cloud);
+void calls_forget(struct cloud *cloud, const void *arg); /* those of arg: nothing is called */
+/* One answer of the wire, read (answer.c). written: some try of the call was. */
+void answer_fill(struct cloud *cloud, const struct call_request *request, bool written,
+		 const struct http_response *response, struct answer *answer);
+bool answer_is_transient(const struct answer *answer);
+/* may_act said no; what was written before may have had its effect. */
+void answer_not_allowed(bool written, struct answer *answer);
+uint64_t answer_retry_after_ns(const struct http_response *response); /* x-amz-retry-after */
+/* The clock of this host is so far from AWS' that signatures are refused. */
+bool clock_is_wrong(const struct cloud *cloud);
+
+/* ---- EC2's rates (bucket.c) ---- */
+
+#define BUCKETS_COUNT 12
+
+struct bucket {
+	double tokens; /* < 0: so many calls wait */
+	uint64_t filled_ns; /* 0: never used, full */
+	uint64_t closed_until_ns; /* EC2 said so */
+	uint64_t waits, waited_ns;
+};
+
+/* How long the call has to wait before it may be sent; its tokens are taken. */
+uint64_t bucket_take(struct cloud *cloud, const struct call_request *request);
+/* EC2 says that its own bucket is empty: others use it too. */
+void bucket_throttled(struct cloud *cloud, const struct call_request *request, uint64_t after_ns);
 /* Code, message and request id of an error body of any service; "" for what is not there. */
 void error_read(const char *body, size_t length, struct answer *answer);
 void make_plain(char *text); /* control characters become spaces */
@@ -211,6 +247,7 @@ struct fleet {
 int fleet_init(struct cloud *cloud);
 void fleet_free(struct cloud *cloud);
 void fleet_start(struct cloud *cloud);
+void fleet_warm_now(struct cloud *cloud); /* the connections that are kept for launches */
 void fleet_hurry(struct cloud *cloud); /* something was launched or terminated */
 
 /* ---- classes (class.c, image.c, profile.c, template.c) ---- */
@@ -364,7 +401,9 @@ struct cloud {
 	bool working; /* there were credentials, and everything is under way */
 	struct identity identity;
 	struct imds imds;
+	struct http_client *acting; /* for launches: describes take none of its connections */
 	struct call *calls;
+	struct bucket buckets[BUCKETS_COUNT];
 	struct fleet fleet;
 	struct resolver *classes;
 	size_t classes_count;
@@ -372,12 +411,14 @@ struct cloud {
 	struct check *check;
 	struct whoami *whoami;
 	struct loop_timer *whoami_timer;
-	uint64_t calls_made, errors, throttled;
+	uint64_t calls_made, errors, throttled, hedged;
+	double clock_offset_s; /* of AWS' clock from ours */
 };
 
 void cloud_started(struct cloud *cloud); /* begins once there are region and credentials */
 void check_free(struct cloud *cloud);
 
+uint64_t random_u64(void);
 /* Full jitter over base doubled with each try, most at most: as the AWS SDKs. */
 uint64_t backoff_ns(uint32_t tries, uint64_t base_ns, uint64_t most_ns);
 

@@ -211,13 +211,14 @@ static void next_template(struct resolver *resolver)
 			*vec_push(&resolver->templates) = resolver->template;
 			continue;
 		}
-		call_send(resolver->cloud, &(struct call_request){
-						   .service = SERVICE_EC2,
-						   .body = body.data,
-						   .flags = resolver->flags,
-						   .done = on_template,
-						   .arg = resolver,
-					   });
+		call_send(resolver->cloud,
+			  &(struct call_request){
+				  .service = SERVICE_EC2,
+				  .body = body.data,
+				  .flags = resolver->flags | (resolver->check ? 0 : CALL_ACTS),
+				  .done = on_template,
+				  .arg = resolver,
+			  });
 		return;
 	}
 	resolver_finish(resolver);

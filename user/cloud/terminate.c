@@ -95,14 +95,16 @@ static void ask(struct terminating *terminating)
 	else
 		vec_for_each (instance, &terminating->instances)
 			form_add(&body, instance->id, "InstanceId.%zu", ++count);
-	call_send(terminating->cloud, &(struct call_request){
-					      .service = SERVICE_EC2,
-					      .body = body.data,
-					      .flags = CALL_XML,
-					      .done = on_terminated,
-					      .drop = terminating_free,
-					      .arg = terminating,
-				      });
+	call_send(terminating->cloud,
+		  &(struct call_request){
+			  .service = SERVICE_EC2,
+			  .body = body.data,
+			  .flags = CALL_XML | CALL_ACTS | CALL_TWICE | CALL_APART,
+			  .instances = terminating->single ? 1 : (uint32_t)count,
+			  .done = on_terminated,
+			  .drop = terminating_free,
+			  .arg = terminating,
+		  });
 }
 
 void cloud_terminate(struct cloud *cloud, const struct terminate_order *order)
