@@ -2,11 +2,14 @@
 """One HTTP/1.1 connection as the test bed needs it: requests as raw bytes, with the kernel's time of their arrival."""
 
 import asyncio
+import ctypes
 import dataclasses
 import socket
 import struct
 
 SO_TIMESTAMPNS = 35  # struct timespec, CLOCK_REALTIME; accepted sockets inherit it from the listener
+SO_ATTACH_FILTER = 26  # struct sock_fprog: a program of BPF's first kind
+BPF_RET_K = 0x06
 REQUEST_BYTES_MAX = 8 << 20
 
 
@@ -108,6 +111,14 @@ class Connection:
             await self.loop.sock_sendall(self.sock, data)
         except OSError as wrong:
             raise Closed from wrong
+
+    def deafen(self):
+        """From now on nothing that the peer sends arrives; the kernel does not even acknowledge it (tcp_filter())."""
+        if self.sock.fileno() < 0:
+            return False
+        nothing = ctypes.create_string_buffer(struct.pack("HBBI", BPF_RET_K, 0, 0, 0))
+        self.sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(nothing)))
+        return True
 
     def close(self, reset=False):
         if self.sock.fileno() < 0:

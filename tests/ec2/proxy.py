@@ -3,12 +3,14 @@
 
     python tests/ec2/proxy.py [--port 0] [--world] [--print-port]
 
-starts moto itself, prints one JSON line (or just the port) and serves until it is ended. EC2, SSM, STS, IAM and pricing
-are all on the one port: AWS_ENDPOINT_URL alone points a client here. Control, while it runs:
+starts moto itself, prints one JSON line (or just the port) and serves until it is ended. EC2, SSM, STS, IAM, DynamoDB,
+Service Quotas and pricing are all on the one port: AWS_ENDPOINT_URL alone points a client here. Control, while it runs:
 
     POST /_ctl          a JSON object; keys as in State.defaults(), plus "reset": true (moto too)
     GET  /_ctl/ledger   what was really launched and ended
     GET  /_ctl/log      one object for each request; ?since=N leaves out the first N
+    POST /_ctl/deafen   the kernel drops from now on what arrives on the connections that are open, as a path that is
+                        gone does: nothing is acknowledged. New connections are well
     POST /_ctl/listen   {"client": NAME}: one more port to the same EC2, {"port", "url"}. What comes in there is NAME's:
                         so the log and the ledger, faults and gates can tell two processes apart
     GET  /v1/credentials   what a container's credentials endpoint answers: a session of this account
@@ -39,6 +41,7 @@ import argparse
 import asyncio
 import collections
 import ctypes
+import email.utils
 import json
 import os
 import pathlib
@@ -75,6 +78,7 @@ MOTO_ENVIRONMENT = {"MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION": "1", "MOTO_ENABL
 Answer = collections.namedtuple("Answer", "status headers body")
 XML = "text/xml;charset=UTF-8"
 JSON = "application/x-amz-json-1.1"
+JSON_1_0 = "application/x-amz-json-1.0"  # DynamoDB
 
 
 def die_with_parent():
@@ -264,8 +268,11 @@ class Proxy:
     def error(self, call, status, code, message):
         rid = fleet.request_id()
         if call.json:
-            body = json.dumps({"__type": code, "message": message}).encode()
-            return Answer(status, {"Content-Type": JSON, "x-amzn-RequestId": rid, "x-amzn-ErrorType": code}, body)
+            kind, prefix = JSON, ""
+            if call.service == "dynamodb":
+                kind, prefix = JSON_1_0, "com.amazonaws.dynamodb.v20120810#"
+            body = json.dumps({"__type": prefix + code, "message": message}).encode()
+            return Answer(status, {"Content-Type": kind, "x-amzn-RequestId": rid, "x-amzn-ErrorType": code}, body)
         text = fleet.escape(message)
         if call.service in ("sts", "iam"):
             body = (f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{text}</Message></Error>"
@@ -503,6 +510,8 @@ class Proxy:
                                               time.time() + self.state.settings["skew_s"])
             if entry["signature"]:
                 return self.refused(call, entry["signature"])
+        if call.service == "dynamodb" and request.headers.get("content-type") != JSON_1_0:
+            return self.error(call, 400, "SerializationException", "Expected " + JSON_1_0)
         if self.state.settings["model_check"]:
             entry["model"] = model.violation(call.service, call.action, request.body, call.json)
             if entry["model"]:
@@ -559,7 +568,8 @@ class Proxy:
             body = b"<\x00\xff\xfe>not what you \x01 asked for & <<<" + secrets.token_bytes(64)
         elif kind == "truncate_xml":
             body = body[: len(body) * 2 // 3]
-        raw = reply_bytes(answer.status, answer.headers, body)
+        date = email.utils.formatdate(time.time() + self.state.settings["skew_s"], usegmt=True)
+        raw = reply_bytes(answer.status, {**answer.headers, "Date": date}, body)
         if kind == "truncate":
             await connection.send(raw[: len(raw) - len(body) // 2])
             raise Closed("fin")
@@ -588,12 +598,14 @@ class Proxy:
         answer = {**given, "Token": given.pop("SessionToken"), "RoleArn": "arn:aws:iam::123456789012:role/test"}
         await connection.send(reply_bytes(200, {"Content-Type": "application/json"}, json.dumps(answer).encode()))
 
-    def control_reply(self, request):
+    def control_reply(self, request, asking):
         path, _, query = request.path.partition("?")
         if path == "/_ctl/ledger":
             return self.state.ledger.entries
         if path == "/_ctl/log":
             return self.state.log[int(dict(urllib.parse.parse_qsl(query)).get("since", 0)):]
+        if path == "/_ctl/deafen":
+            return {"connections": sum(connection.deafen() for _, connection in self.open.values() if connection is not asking)}
         if path == "/_ctl/listen":
             return self.listen_for(json.loads(request.body)["client"], request.headers["host"].rpartition(":")[0])
         if path == "/_ctl" and request.method == "POST":
@@ -607,7 +619,7 @@ class Proxy:
                 self.state = State()
                 answer = {}
             else:
-                answer = self.control_reply(request)
+                answer = self.control_reply(request, connection)
             raw = reply_bytes(200, {"Content-Type": "application/json"}, json.dumps(answer).encode())
         except (ValueError, KeyError, TypeError) as wrong:
             raw = reply_bytes(400, {"Content-Type": "text/plain"}, f"{wrong}\n".encode())

@@ -190,14 +190,14 @@ def test_partial_fulfilment(ec2_world):
 
 
 def test_a_bucket_throttles_and_fills_again(ec2):
-    ec2.control(buckets={"DescribeVpcs": [2, 2]})
+    ec2.control(buckets={"DescribeVpcs": [2, 0.8]})
     client = ec2.client()
     client.describe_vpcs()
     client.describe_vpcs()
     with pytest.raises(botocore.exceptions.ClientError) as failure:
         client.describe_vpcs()
     assert code(failure) == ("RequestLimitExceeded", 503)
-    time.sleep(0.6)
+    time.sleep(1.5)
     client.describe_vpcs()
 
 

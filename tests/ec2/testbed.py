@@ -66,6 +66,10 @@ class Ec2:
         """The URL of one more port to this EC2: what comes in there is that client's."""
         return self.call("/_ctl/listen", {"client": client})["url"]
 
+    def deafen(self):
+        """The connections that are open now are dead and do not know it."""
+        return self.call("/_ctl/deafen", {})["connections"]
+
     def ledger(self, alive=False):
         return [e for e in self.call("/_ctl/ledger") if not alive or e["terminated"] is None]
 

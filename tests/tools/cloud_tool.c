@@ -3,7 +3,9 @@
  * Drives the cloud room: cloud_tool [--NAME VALUE]... DOCUMENT.yaml..., then one command a line on
  * standard input; every event is one JSON object a line on standard output.
  *
- *	start | describe | status | whoami | check | quit
+ *	start | describe | status | rates | whoami | check | quit
+ *	lease {"table","name","holder","ttl_ms"} | lease-state TEXT | lease-status | lease-free
+ *	pause {"table","name","why"} | freeze MS (stands still, as a stopped process does)
  *	launch {"token":..., "capacity_type":"spot", "count":1,
  *"overrides":[{"type","zone","subnet", "template"}], "tags":{}} terminate {"decision":...,
  *"instances":["i-..."]}
@@ -26,6 +28,9 @@ struct tool {
 	struct text input;
 	struct launch_order orders[64]; /* kept: asked for again by token */
 	size_t orders_count;
+	struct lease *lease; /* with one, only who holds it acts */
+	char *lease_words[3]; /* its table, name and holder */
+	char state[256];
 };
 
 static void print_line(struct text *line)
@@ -257,7 +262,112 @@ static void print_status(struct tool *tool)
 	add_number(&line, "calls", (double)status.calls);
 	add_number(&line, "errors", (double)status.errors);
 	add_number(&line, "throttled", (double)status.throttled);
+	add_number(&line, "hedged", (double)status.hedged);
+	add_number(&line, "clock_offset_s", status.clock_offset_s);
 	end(&line);
+}
+
+static void print_rates(struct tool *tool)
+{
+	struct cloud_rate rates[32];
+	size_t count = cloud_rates(tool->cloud, rates, sizeof(rates) / sizeof(rates[0]));
+	struct text line = {0};
+
+	begin(&line, "rates");
+	for (size_t i = 0; i < count; i++) {
+		text_printf(&line, ",\"%s%s\":{\"tokens\":%.3f,\"size\":%.0f,\"waits\":%llu",
+			    rates[i].action, rates[i].per_instance ? "/instances" : "",
+			    rates[i].tokens, rates[i].size, (unsigned long long)rates[i].waits);
+		text_printf(&line, ",\"waited_ns\":%llu}", (unsigned long long)rates[i].waited_ns);
+	}
+	end(&line);
+}
+
+/* ---- the lease ---- */
+
+static void on_acquired(void *arg, uint64_t epoch, const char *state)
+{
+	struct text line = {0};
+
+	(void)arg;
+	begin(&line, "acquired");
+	add_number(&line, "epoch", (double)epoch);
+	add(&line, "state", state);
+	add_number(&line, "mono_ns", (double)time_mono_ns());
+	end(&line);
+}
+
+static void on_lost(void *arg, const char *why)
+{
+	struct text line = {0};
+
+	(void)arg;
+	begin(&line, "lost");
+	add(&line, "why", why);
+	add_number(&line, "mono_ns", (double)time_mono_ns());
+	end(&line);
+}
+
+static void on_state(void *arg, struct text *out)
+{
+	text_add(out, ((struct tool *)arg)->state);
+}
+
+static void on_paused(void *arg, const char *why)
+{
+	struct text line = {0};
+
+	(void)arg;
+	begin(&line, "paused");
+	add_number(&line, "is", why != NULL);
+	add(&line, "why", why ? why : "");
+	end(&line);
+}
+
+static void on_pause_done(void *arg, int error, const char *text)
+{
+	struct text line = {0};
+
+	(void)arg;
+	begin(&line, "pause-done");
+	add(&line, "error", error ? strerror(-error) : "");
+	add(&line, "text", text);
+	end(&line);
+}
+
+static bool may_act(void *arg)
+{
+	struct tool *tool = arg;
+
+	return !tool->lease || lease_held(tool->lease);
+}
+
+static void print_lease(struct tool *tool)
+{
+	struct lease_status status = {0};
+	struct text line = {0};
+
+	if (tool->lease)
+		lease_status(tool->lease, &status);
+	begin(&line, "lease-status");
+	add(&line, "holder", status.holder);
+	add(&line, "problem", status.problem);
+	add_number(&line, "held", status.held);
+	add_number(&line, "epoch", (double)status.epoch);
+	add_number(&line, "renewals", (double)status.renewals);
+	add_number(&line, "failures", (double)status.failures);
+	add_number(&line, "left_ns", (double)status.left_ns);
+	end(&line);
+}
+
+static void drop_lease(struct tool *tool)
+{
+	lease_free(tool->lease);
+	tool->lease = NULL;
+	for (int i = 0; i < 3; i++) {
+		free(tool->lease_words[i]);
+		tool->lease_words[i] = NULL;
+	}
 }
 
 /* ---- commands ---- */
@@ -318,6 +428,55 @@ static void terminate(struct tool *tool, const cJSON *wanted)
 	vec_free(&order.instances);
 }
 
+static void take_lease(struct tool *tool, const cJSON *wanted)
+{
+	static const char *const NAMES[] = {"table", "name", "holder"};
+	const cJSON *ttl = cJSON_GetObjectItemCaseSensitive(wanted, "ttl_ms");
+	struct lease_events events = {tool, on_acquired, on_lost, on_state, on_paused};
+	struct lease_config config = {0};
+
+	drop_lease(tool);
+	for (int i = 0; i < 3; i++)
+		tool->lease_words[i] = strdup(word_of(wanted, NAMES[i]));
+	config.table = tool->lease_words[0];
+	config.name = tool->lease_words[1];
+	config.holder = tool->lease_words[2];
+	config.ttl_ns = cJSON_IsNumber(ttl) ? (uint64_t)ttl->valuedouble * NS_PER_MS : 0;
+	if (lease_new(tool->cloud, &config, &events, &tool->lease) < 0)
+		fprintf(stderr, "cloud_tool: no such lease\n");
+}
+
+static void pause_core(struct tool *tool, const cJSON *wanted)
+{
+	struct lease_config config = {.table = word_of(wanted, "table"),
+				      .name = word_of(wanted, "name")};
+	const char *why = word_of(wanted, "why");
+
+	lease_pause(tool->cloud, &config, *why ? why : NULL, on_pause_done, tool);
+}
+
+/* False: none of the lease's. */
+static bool lease_command(struct tool *tool, const char *line, const cJSON *argument)
+{
+	if (str_starts(line, "lease ") && argument)
+		take_lease(tool, argument);
+	else if (str_starts(line, "lease-state ")) {
+		COPY(tool->state, line + strlen("lease-state "));
+		if (tool->lease)
+			lease_renew_now(tool->lease);
+	} else if (str_equal(line, "lease-status"))
+		print_lease(tool);
+	else if (str_equal(line, "lease-free"))
+		drop_lease(tool);
+	else if (str_starts(line, "pause ") && argument)
+		pause_core(tool, argument);
+	else if (str_starts(line, "freeze "))
+		usleep((useconds_t)atoi(line + strlen("freeze ")) * 1000);
+	else
+		return false;
+	return true;
+}
+
 static void command(struct tool *tool, const char *line)
 {
 	const char *space = strchr(line, ' ');
@@ -329,6 +488,8 @@ static void command(struct tool *tool, const char *line)
 		cloud_describe_now(tool->cloud);
 	else if (str_equal(line, "status"))
 		print_status(tool);
+	else if (str_equal(line, "rates"))
+		print_rates(tool);
 	else if (str_equal(line, "whoami"))
 		cloud_whoami(tool->cloud, on_whoami, tool);
 	else if (str_equal(line, "check"))
@@ -339,7 +500,7 @@ static void command(struct tool *tool, const char *line)
 		launch(tool, argument);
 	else if (str_starts(line, "terminate ") && argument)
 		terminate(tool, argument);
-	else
+	else if (!lease_command(tool, line, argument))
 		fprintf(stderr, "cloud_tool: no such command: %s\n", line);
 	cJSON_Delete(argument);
 }
@@ -411,6 +572,7 @@ static void take_option(struct cloud_config *config, const char *name, const cha
 
 static void tool_free(struct tool *tool)
 {
+	drop_lease(tool);
 	cloud_free(tool->cloud);
 	http_client_free(tool->http);
 	loop_fd_remove(tool->loop, STDIN_FILENO);
@@ -424,8 +586,8 @@ static void tool_free(struct tool *tool)
 int main(int argc, char **argv)
 {
 	static struct tool tool;
-	struct cloud_events events = {&tool,	on_catalog,  on_class,
-				      on_fleet, on_launched, on_terminated};
+	struct cloud_events events = {&tool,	   on_catalog,	  on_class, on_fleet,
+				      on_launched, on_terminated, may_act};
 	struct cloud_config config;
 	int r;
 
