@@ -63,7 +63,7 @@ static void metric_json(const struct policy_status *status, size_t index, struct
 	text_add(out, "}");
 }
 
-static void policy_json(const struct policy_status *status, struct text *out)
+void policy_json(const struct policy_status *status, struct text *out)
 {
 	size_t metrics = MIN(status->policy->metrics.count, ARRAY_SIZE(status->readings));
 

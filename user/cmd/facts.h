@@ -58,8 +58,9 @@ void fleet_metrics(const struct facts *facts, struct export_metrics *metrics);
 
 /* ---- facts_status.c ---- */
 
-/* What `forerun status` prints, as one JSON object. */
-void status_json(const struct facts *facts, struct moment now, struct text *out);
+/* What `forerun status` prints, as one JSON object. Without all, of services and instances only
+ * those that are looked at first: what wants or waits for something. */
+void status_json(const struct facts *facts, struct moment now, bool all, struct text *out);
 
 /* ---- facts.c: pieces of JSON ---- */
 
@@ -67,6 +68,7 @@ void status_json(const struct facts *facts, struct moment now, struct text *out)
  * not known. */
 double policy_metric_value(const struct policy_status *status, size_t metric);
 void policy_metric_name(const struct policy_metric *metric, char *out, size_t size);
+void policy_json(const struct policy_status *status, struct text *out);
 void policies_json(const struct facts *facts, struct text *out);
 void totals_json(const struct facts *facts, struct text *out);
 void cloud_json(const struct facts *facts, struct text *out);

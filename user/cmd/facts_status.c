@@ -7,6 +7,8 @@
 
 #include "cmd/facts.h"
 
+#define LISTED 50 /* services and instances, where not all are asked for */
+
 /* ---- JSON ---- */
 
 static void json_key(struct text *out, const char *key)
@@ -65,33 +67,66 @@ static double seconds_since(uint64_t then_ns, uint64_t now_ns)
 
 /* ---- what the core has ---- */
 
-static void add_nodes(const struct facts *facts, struct moment now, struct text *out)
+static bool wants_something(const struct policy_status *status)
+{
+	return status->wanted != status->replicas || *status->held;
+}
+
+static void add_services(const struct facts *facts, size_t most, struct text *out)
+{
+	const struct policy_status *status;
+	size_t count = core_policies(facts->core, &status);
+
+	json_number(out, "services_count", (double)count);
+	json_begin(out, "services", '[');
+	for (int wanting = 1; wanting >= 0; wanting--)
+		for (size_t i = 0; i < count && most; i++) {
+			if (wants_something(&status[i]) != wanting)
+				continue;
+			policy_json(&status[i], out);
+			text_add_char(out, ',');
+			most--;
+		}
+	json_end(out, ']');
+}
+
+static void add_node(const struct node_view *node, struct moment now, struct text *out)
+{
+	json_begin(out, NULL, '{');
+	json_text(out, "instance", node->id);
+	json_text(out, "state",
+		  node->terminating ? "terminating" : instance_state_text(node->state));
+	json_bool(out, "serving", node->serving);
+	json_text(out, "agent", agent_state_text(node->agent));
+	json_text(out, "type", node->instance_type);
+	json_text(out, "zone", node->zone);
+	json_text(out, "capacity_type", capacity_type_text(node->capacity_type));
+	json_number(out, "usd_per_hour", node->usd_per_hour);
+	json_text(out, "pool", node->pool);
+	json_text(out, "policy", node->policy);
+	json_text(out, "decision", node->decision);
+	json_number(out, "age_seconds", seconds_since(node->launched_wall_ns, now.wall_ns));
+	json_text(out, "stage", launch_stage_text(node->stage));
+	json_number(out, "stage_seconds", seconds_since(node->stage_ns, now.mono_ns));
+	json_number(out, "expected_in_seconds", node->expected_seconds);
+	json_end(out, '}');
+}
+
+static void add_nodes(const struct facts *facts, struct moment now, size_t most, struct text *out)
 {
 	struct node_view node;
-	size_t at = 0;
+	size_t count = 0;
 
 	json_begin(out, "nodes", '[');
-	while (core_node(facts->core, &at, now, &node)) {
-		json_begin(out, NULL, '{');
-		json_text(out, "instance", node.id);
-		json_text(out, "state",
-			  node.terminating ? "terminating" : instance_state_text(node.state));
-		json_bool(out, "serving", node.serving);
-		json_text(out, "agent", agent_state_text(node.agent));
-		json_text(out, "type", node.instance_type);
-		json_text(out, "zone", node.zone);
-		json_text(out, "capacity_type", capacity_type_text(node.capacity_type));
-		json_number(out, "usd_per_hour", node.usd_per_hour);
-		json_text(out, "pool", node.pool);
-		json_text(out, "policy", node.policy);
-		json_text(out, "decision", node.decision);
-		json_number(out, "age_seconds", seconds_since(node.launched_wall_ns, now.wall_ns));
-		json_text(out, "stage", launch_stage_text(node.stage));
-		json_number(out, "stage_seconds", seconds_since(node.stage_ns, now.mono_ns));
-		json_number(out, "expected_in_seconds", node.expected_seconds);
-		json_end(out, '}');
-	}
+	for (int serving = 0; serving <= 1; serving++)
+		for (size_t at = 0; core_node(facts->core, &at, now, &node);) {
+			if (node.serving != serving)
+				continue;
+			if (count++ < most)
+				add_node(&node, now, out);
+		}
 	json_end(out, ']');
+	json_number(out, "nodes_count", (double)count);
 }
 
 static void add_coming(const struct facts *facts, struct moment now, struct text *out)
@@ -205,16 +240,15 @@ static void add_money(const struct facts *facts, const struct core_times *times,
 	json_end(out, '}');
 }
 
-static void add_core(const struct facts *facts, struct moment now, struct text *out)
+static void add_core(const struct facts *facts, struct moment now, bool all, struct text *out)
 {
+	size_t most = all ? SIZE_MAX : LISTED;
 	struct core_times times;
 
 	core_times(facts->core, now, &times);
-	json_key(out, "services");
-	policies_json(facts, out);
-	text_add_char(out, ',');
+	add_services(facts, most, out);
 	add_pools(facts, out);
-	add_nodes(facts, now, out);
+	add_nodes(facts, now, most, out);
 	add_coming(facts, now, out);
 	add_leads(facts, out);
 	add_times(&times, out);
@@ -227,7 +261,7 @@ static void add_core(const struct facts *facts, struct moment now, struct text *
 	text_add(out, ",");
 }
 
-void status_json(const struct facts *facts, struct moment now, struct text *out)
+void status_json(const struct facts *facts, struct moment now, bool all, struct text *out)
 {
 	json_begin(out, NULL, '{');
 	json_text(out, "role", role_text(facts->role));
@@ -237,7 +271,7 @@ void status_json(const struct facts *facts, struct moment now, struct text *out)
 	json_number(out, "up_seconds", seconds_since(facts->started.mono_ns, now.mono_ns));
 	if (facts->core) {
 		json_text(out, "mode", facts->options->mode == MODE_ACT ? "act" : "observe");
-		add_core(facts, now, out);
+		add_core(facts, now, all, out);
 	}
 	json_end(out, '}');
 	out->data[--out->length] = '\0'; /* no comma behind the whole */

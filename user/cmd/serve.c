@@ -56,8 +56,7 @@ static void answer_status(const struct facts *facts, const struct http_query *qu
 {
 	struct text body = {0};
 
-	(void)query;
-	status_json(facts, time_now(), &body);
+	status_json(facts, time_now(), http_query_argument(query, "all") != NULL, &body);
 	text_add_char(&body, '\n');
 	answer(reply, 200, JSON_TYPE, &body);
 }

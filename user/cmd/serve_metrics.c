@@ -5,6 +5,8 @@
 
 #include "cmd/facts.h"
 
+#define POLICIES_MOST 1000 /* with series of their own */
+
 static void single(struct export_metrics *metrics, const char *name, const char *type,
 		   const char *unit, const char *help, double value)
 {
@@ -34,26 +36,34 @@ static double policy_held(const struct policy_status *status)
 	return status->held[0] != '\0';
 }
 
+/* Beyond so many policies the rest is one "other", summed. */
 static void policy_family(const struct facts *facts, struct export_metrics *metrics,
 			  const char *name, const char *help, policy_value_fn value)
 {
+	static const char *const other[] = {"policy", "other", NULL};
 	const struct policy_status *status;
 	size_t count = core_policies(facts->core, &status);
+	double rest = 0;
 
 	export_metrics_family(metrics, name, "gauge", NULL, help);
 	for (size_t i = 0; i < count; i++) {
 		const char *labels[] = {"policy", status[i].policy->name, "pool",
 					status[i].policy->pool, NULL};
 
-		export_metrics_value(metrics, name, "gauge", value(&status[i]), labels);
+		if (i < POLICIES_MOST)
+			export_metrics_value(metrics, name, "gauge", value(&status[i]), labels);
+		else
+			rest += value(&status[i]);
 	}
+	if (count > POLICIES_MOST)
+		export_metrics_value(metrics, name, "gauge", rest, other);
 }
 
 static void policy_metric_family(const struct facts *facts, struct export_metrics *metrics,
 				 const char *name, const char *help, bool target)
 {
 	const struct policy_status *status;
-	size_t count = core_policies(facts->core, &status);
+	size_t count = MIN(core_policies(facts->core, &status), (size_t)POLICIES_MOST);
 
 	export_metrics_family(metrics, name, "gauge", NULL, help);
 	for (size_t i = 0; i < count; i++) {

@@ -9,6 +9,7 @@
 #include "cmd/status.h"
 
 #define ANSWER_WITHIN_MS 10000
+#define PAGE "/v1/status"
 
 struct question {
 	char *url;
@@ -57,12 +58,12 @@ static char *url_of(const struct options *options)
 	length = strlen(base);
 	while (length && base[length - 1] == '/')
 		length--;
-	return str_printf("%.*s/v1/status", (int)length, base);
+	return str_printf("%.*s" PAGE "%s", (int)length, base, options->json ? "?all=1" : "");
 }
 
 static void say_silent(const struct question *question, const struct http_response *response)
 {
-	int host = (int)strlen(question->url) - (int)strlen("/v1/status");
+	int host = (int)(strstr(question->url, PAGE) - question->url);
 
 	fprintf(stderr,
 		"forerun status: nothing answers at %.*s: %s\n"

@@ -7,8 +7,6 @@
 #include "cmd/status.h"
 
 #define LINE_SIZE 1024
-#define NODES_SHOWN 40
-#define SERVICES_SHOWN 40
 #define INDENT 9 /* of the lines on top */
 
 struct page {
@@ -228,35 +226,27 @@ static void put_service(struct page *page, const cJSON *service)
 		put(page, 4, "  %s", words(metric, "why"));
 }
 
-/* Those that want something else than they have first: in a large fleet only they are looked for.
- */
 static void put_services(struct page *page, const cJSON *status)
 {
 	const cJSON *services = part(status, "services"), *it;
-	int left = cJSON_GetArraySize(services), shown = 0;
+	double left = number(status, "services_count");
 
 	if (!cJSON_IsArray(services))
 		return;
-	if (!left) {
+	if (!(left > 0)) {
 		put(page, 2, "\nno policies: nothing is scaled");
 		return;
 	}
 	text_add_char(page->out, '\n');
 	put(page, 2, "%-16s %-14s %-26s %8s %8s  %s", "SERVICE", "POOL", "METRIC", "NOW", "TARGET",
 	    "REPLICAS");
-	for (int wanting = 1; wanting >= 0; wanting--)
-		cJSON_ArrayForEach (it, services) {
-			bool wants = number(it, "wanted") != number(it, "replicas") ||
-				     *words(it, "held");
-
-			if (wants != wanting || shown == SERVICES_SHOWN)
-				continue;
-			put_service(page, it);
-			shown++;
-			left--;
-		}
-	if (left)
-		put(page, 2, "and %d more: forerun status --json", left);
+	cJSON_ArrayForEach (it, services) {
+		put_service(page, it);
+		left--;
+	}
+	if (left > 0)
+		put(page, 2, "and %.0f more, which have what they want: forerun status --json",
+		    left);
 }
 
 /* ---- pools ---- */
@@ -350,27 +340,22 @@ static void put_node(struct page *page, const cJSON *node)
 		put(page, 2, "  agent %s", words(node, "agent"));
 }
 
-/* Those on their way first. */
 static void put_nodes(struct page *page, const cJSON *status)
 {
 	const cJSON *nodes = part(status, "nodes"), *it;
-	int left = cJSON_GetArraySize(nodes), shown = 0;
+	double left = number(status, "nodes_count");
 
-	if (!left)
+	if (!cJSON_GetArraySize(nodes))
 		return;
 	text_add_char(page->out, '\n');
 	put(page, 2, "%-19s %-11s %11s %-13s %-11s %-9s %7s %s", "INSTANCE", "STATE", "AGE", "TYPE",
 	    "ZONE", "CAPACITY", "USD/H", "SERVICE");
-	for (int serving = 0; serving <= 1; serving++)
-		cJSON_ArrayForEach (it, nodes) {
-			if (is_true(it, "serving") != serving || shown == NODES_SHOWN)
-				continue;
-			put_node(page, it);
-			shown++;
-			left--;
-		}
-	if (left)
-		put(page, 2, "and %d more: forerun status --json", left);
+	cJSON_ArrayForEach (it, nodes) {
+		put_node(page, it);
+		left--;
+	}
+	if (left > 0)
+		put(page, 2, "and %.0f more, which serve: forerun status --json", left);
 }
 
 void status_print(const cJSON *status, unsigned width, struct text *out)
