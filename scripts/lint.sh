@@ -15,7 +15,7 @@ clang-format --dry-run -Werror $all || failed=1
 
 echo "clang-tidy: $(echo "$sources" | wc -l) files"
 flags="-std=gnu11 -D_GNU_SOURCE -DFORERUN_VERSION=\"lint\" -I. -Iuser -I$build/include"
-flags="$flags $(pkg-config --cflags libbpf libcurl libcjson yaml-0.1 expat libmicrohttpd zlib ncursesw)"
+flags="$flags $(pkg-config --cflags libbpf libcurl libcjson yaml-0.1 expat libmicrohttpd openssl zlib ncursesw)"
 export flags
 echo "$sources" | xargs -P "$cores" -n 4 sh -c '
 	out=$(clang-tidy --quiet "$@" -- $flags 2>/dev/null) && exit 0

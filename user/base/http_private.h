@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the HTTP client and server share: http_client.c drives libcurl on the loop,
  * http_transfer.c makes a request of a handle, http_result.c says what became of it; http_server.c
- * drives libmicrohttpd, http_listen.c makes its socket. */
+ * drives libmicrohttpd. */
 #ifndef FORERUN_BASE_HTTP_PRIVATE_H
 #define FORERUN_BASE_HTTP_PRIVATE_H
 
@@ -57,9 +57,6 @@ struct http_client {
 	struct http_transfer *transfers;
 	bool delivering, dying;
 };
-
-/* A listening socket for "host:port", and the real port. -EINVAL: not such an address. */
-int http_listen(const char *address, uint16_t *port);
 
 /* CURLOPT_CLOSESOCKETFUNCTION; arg is the client. */
 int http_socket_close(void *arg, curl_socket_t fd);

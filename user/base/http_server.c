@@ -7,8 +7,10 @@
 #include <sys/epoll.h>
 
 #include "base/http_private.h"
+#include "base/listen.h"
 #include "base/log.h"
 
+#define BACKLOG 128
 #define CONNECTIONS_MAX 64U
 #define CONNECTIONS_PER_ADDRESS_MAX 32U /* so that one client alone cannot shut out the others */
 #define IDLE_SECONDS_MAX 30U
@@ -153,7 +155,7 @@ int http_server_new(struct loop *loop, const char *address, http_handler_fn hand
 	uint16_t port;
 	int fd, r;
 
-	fd = http_listen(address, &port);
+	fd = listen_at(address, BACKLOG, &port);
 	if (fd < 0)
 		return fd;
 	server = calloc(1, sizeof(*server));

@@ -26,11 +26,16 @@ struct wire_interest {
 
 /* ---- the agent's side ---- */
 
+struct wire_agent;
+
 struct wire_agent_config {
 	struct wire_auth auth;
 	const char *address; /* of one core: "HOST:PORT"; without a port WIRE_PORT */
 	const char *host; /* who we say we are: the certificate must say the same */
 	const char *instance_id, *identity_document, *identity_pkcs7; /* "" where there is none */
+	/* Uses the keys of that agent instead of reading auth: for many agents in one process.
+	 * NULL: its own. */
+	const struct wire_agent *keys_of;
 	uint64_t full_every_ns; /* a full state at least so often: default 30 s */
 	uint64_t backoff_first_ns, backoff_most_ns; /* full jitter: defaults 500 ms, 30 s */
 };
@@ -41,10 +46,13 @@ struct wire_agent_events {
 	void (*interest)(void *arg, const struct wire_interest *interest); /* at each change */
 	void (*poll)(void *arg); /* the core asks for the newest state now */
 };
-struct wire_agent;
 
+/* Connects in the next round of the loop, and again whenever the connection is lost. -EINVAL and
+ * the like: the reason says what is wrong with the address, the host or the keys. No agent may be
+ * freed from inside its events. */
 int wire_agent_new(struct loop *loop, const struct wire_agent_config *config,
-		   const struct wire_agent_events *events, struct wire_agent **out);
+		   const struct wire_agent_events *events, struct wire_agent **out,
+		   char reason[WIRE_REASON_SIZE]);
 void wire_agent_free(struct wire_agent *agent);
 /* Sends the frame, as the difference to what this core has. An edge is written at once. While the
  * connection is down or cannot take more, only the newest state is kept. */
@@ -78,8 +86,11 @@ struct wire_server_config {
 					   default 50 */
 	uint64_t hello_within_ns; /* handshake and hello: default 10 s */
 	uint64_t silent_after_ns; /* a connection that says nothing for so long ends: 15 s */
+	uint64_t memory_max; /* of what is kept of all agents, in bytes, without TLS: default 1 GiB
+			      */
 	struct wire_interest interest;
 };
+/* No server may be freed from inside its events. */
 struct wire_server_events {
 	void *arg;
 	/* The whole state of that host, also when only a difference came; valid during the call. */

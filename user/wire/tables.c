@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/tables.h"
 
-#include "wire/wire.h"
+#include "wire/message.h"
 
 #define SIZE_OF(type, member) sizeof(((type *)0)->member)
 #define NUMBER(tag_, type_, struct_, member)                                        \
@@ -45,7 +45,7 @@ static const struct field usage_fields[] = {
 	NUMBER(14, FIELD_U64, struct usage, psi_memory_full_ns),
 };
 
-static const struct table usage_table = TABLE("usage", usage_fields);
+const struct table usage_table = TABLE("usage", usage_fields);
 
 static const struct field owner_fields[] = {
 	ENUM(1, struct owner, kind, OWNER_POD + 1),
@@ -101,3 +101,31 @@ static const struct field frame_fields[] = {
 };
 
 const struct table frame_table = TABLE("frame", frame_fields);
+
+static const struct field hello_fields[] = {
+	NUMBER(1, FIELD_U16, struct hello, major),
+	NUMBER(2, FIELD_U16, struct hello, minor),
+	SIZED(3, FIELD_STRING, struct hello, host),
+	SIZED(4, FIELD_STRING, struct hello, version),
+	SIZED(5, FIELD_STRING, struct hello, instance_id),
+	SIZED(6, FIELD_STRING, struct hello, identity_document),
+	SIZED(7, FIELD_STRING, struct hello, identity_pkcs7),
+};
+
+const struct table hello_table = TABLE("hello", hello_fields);
+
+static const struct field welcome_fields[] = {
+	NUMBER(1, FIELD_U16, struct welcome, major),
+	NUMBER(2, FIELD_U16, struct welcome, minor),
+	SIZED(3, FIELD_STRING, struct welcome, version),
+	NUMBER(4, FIELD_U32, struct welcome, speak_within_ms),
+	NUMBER(5, FIELD_U32, struct welcome, silent_after_ms),
+};
+
+const struct table welcome_table = TABLE("welcome", welcome_fields);
+
+static const struct field bye_fields[] = {
+	SIZED(1, FIELD_STRING, struct bye, reason),
+};
+
+const struct table bye_table = TABLE("bye", bye_fields);

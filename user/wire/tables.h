@@ -11,7 +11,13 @@
 #define TAG_INDICATOR_VALUES 32
 #define TAG_INDICATOR_BUCKETS 33
 
+extern const struct table usage_table;
 extern const struct table frame_table;
 extern const struct table indicator_table;
+
+/* Of the messages between agents and cores. */
+extern const struct table hello_table;
+extern const struct table welcome_table;
+extern const struct table bye_table;
 
 #endif
