@@ -133,6 +133,7 @@ class State:
             "honour_tokens": True,  # false: a test bed of the test bed, each call launches
             "expire_sessions": False,  # true: all sessions end now
             "prefill": {},  # {"count", "type", "zone", "capacity_type", "tags"}: instances that run since before
+            "instances_per_page": 0,  # of DescribeInstances, at most; 0: as moto has it
             "idle_s": 0.0,  # connections without a request for so long are closed; 0: never
             "session_s": 3600.0,  # what AssumeRole... gives
             "web_identity_token": "",  # the only one accepted; "": any
@@ -445,6 +446,8 @@ class Proxy:
             return Answer(200, {"Content-Type": XML, "x-amzn-RequestId": rid},
                           fleet.describe_from_ledger(call.form, ledger, settings, now, rid))
         form, own = fleet.without_own_filters(call.form)
+        if settings["instances_per_page"] and not prices.listed(form, "InstanceId"):
+            form["MaxResults"] = str(settings["instances_per_page"])
         answer = await self.forward(call, form)
         if answer.status != 200:
             return answer

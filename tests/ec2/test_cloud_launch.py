@@ -66,6 +66,57 @@ def test_the_fleet_shows_what_the_tags_say(cloud):
         assert instance["state"] == "running" and instance["address"] and abs(instance["launched"] - time.time()) < 120
 
 
+def test_what_was_launched_in_a_sequence_says_so(cloud, ec2_world):
+    running = cloud()
+    order = running.order("fr-0123456789abcdef-7", 2)
+    order["tags"] |= {"forerun.dev/service": "api", "forerun.dev/count": "2", "forerun.dev/epoch": "5"}
+    running.ask("launch", "launched", order)
+    for instance in running.ask("describe", "fleet")["instances"]:
+        assert (instance["sequence"], instance["count"], instance["epoch"]) == (7, 2, 5)
+        assert (instance["service"], instance["owned"], instance["pause"]) == ("api", 1, 0)
+
+
+@pytest.mark.parametrize("token, sequence", [
+    ("fr-0123456789abcdef-9007199254740991", 9007199254740991), ("fr-0123456789abcdef-", 0), ("fr-0123-7", 0),
+    ("fr-0123456789ABCDEF-7", 0), ("fr-0123456789abcdef-7x", 0), ("old-1", 0), ("fr-0123456789abcdef-99999999999999999999", 0)])
+def test_only_a_token_of_a_sequence_has_a_number(cloud, token, sequence):
+    running = cloud()
+    running.launch(token)
+    assert [i["sequence"] for i in running.ask("describe", "fleet")["instances"]] == [sequence]
+
+
+def test_a_host_that_names_its_service_is_shown_and_is_not_ours(cloud, ec2_world):
+    client = ec2_world.client()
+    running = cloud()
+    image = running.found_class["templates"][0]["image"]
+
+    def host(**tags):
+        tags = [{"Key": f"forerun.dev/{key}", "Value": value} for key, value in tags.items()]
+        made = client.run_instances(ImageId=image, MinCount=1, MaxCount=1, InstanceType="m5.large",
+                                    TagSpecifications=[{"ResourceType": "instance", "Tags": tags}] if tags else [])
+        return made["Instances"][0]["InstanceId"]
+
+    plain, api, other = host(), host(service="api"), host(owner="other", service="web")
+    silent = host(owner="other")
+    paused, lifted = host(service="api", pause="look"), host(service="api", pause="false")
+    shown = {i["id"]: i for i in running.ask("describe", "fleet")["instances"]}
+    assert set(shown) == {api, other, paused, lifted} and plain not in shown and silent not in shown
+    assert all(i["owned"] == 0 for i in shown.values())
+    assert (shown[api]["service"], shown[other]["service"]) == ("api", "web")
+    assert (shown[api]["pause"], shown[paused]["pause"], shown[lifted]["pause"]) == (0, 1, 0)
+    assert len(ec2_world.log("DescribeInstances")) >= 1
+
+
+def test_a_fleet_of_several_pages_is_whole(cloud, ec2_world):
+    running = cloud()
+    ec2_world.control(instances_per_page=5)
+    launched = [i for n in range(3) for i in ids(running.launch(f"page-{n}", 4))]
+    before = len(ec2_world.log("DescribeInstances"))
+    shown = [i["id"] for i in running.ask("describe", "fleet")["instances"]]
+    assert sorted(shown) == sorted(launched)
+    assert any("NextToken" in e["params"] for e in ec2_world.log("DescribeInstances")[before:])
+
+
 def test_another_owner_s_instances_are_not_shown(cloud, ec2_world):
     running = cloud()
     running.launch("mine")

@@ -149,6 +149,12 @@ static void on_fleet(void *arg, const struct fleet_view *view)
 		add(&line, "policy", instance->policy);
 		add(&line, "token", instance->token);
 		add(&line, "address", instance->private_address);
+		add(&line, "service", instance->service);
+		add_number(&line, "sequence", (double)instance->sequence);
+		add_number(&line, "epoch", (double)instance->epoch);
+		add_number(&line, "count", instance->launch_count);
+		add_number(&line, "owned", instance->owned);
+		add_number(&line, "pause", instance->pause);
 		add_number(&line, "launched", (double)(instance->launched_wall_ns / NS_PER_S));
 		text_add_char(&line, '}');
 	}

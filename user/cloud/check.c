@@ -70,8 +70,8 @@ static void check_looking(struct check *check)
 
 	form_begin(&body, "DescribeInstances");
 	form_add(&body, "true", "DryRun");
-	form_add(&body, "tag:" TAG_OWNER, "Filter.1.Name");
-	form_add(&body, check->cloud->config.name, "Filter.1.Value.1");
+	form_add(&body, "tag-key", "Filter.1.Name");
+	form_add(&body, TAG_OWNER, "Filter.1.Value.1");
 	call_send(check->cloud, &(struct call_request){
 					.service = SERVICE_EC2,
 					.body = body.data,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What runs under our tag, asked for often while something is on its way and seldom otherwise; and
- * two connections to EC2 that are kept warm, so that a launch finds one even while the other is in
- * use.
+ * What runs under our tag or for one of the services, asked for often while something is on its way
+ * and seldom otherwise; and two connections to EC2 that are kept warm, so that a launch finds one
+ * even while the other is in use.
  */
 #include "cloud/private.h"
 
@@ -33,81 +33,14 @@ void fleet_free(struct cloud *cloud)
 	vec_free(&cloud->fleet.view);
 }
 
-/* ---- reading ---- */
-
-static bool state_of(const char *text, enum instance_state *state)
-{
-	for (int i = INSTANCE_PENDING; i <= INSTANCE_STOPPED; i++)
-		if (strcmp(text, instance_state_text((enum instance_state)i)) == 0) {
-			*state = (enum instance_state)i;
-			return true;
-		}
-	return false;
-}
-
-static void take_count(struct instance_view *item, const char *value)
-{
-	uint64_t count;
-
-	if (parse_u64(value, &count) == 0 && count < UINT32_MAX)
-		item->launch_count = (uint32_t)count;
-}
-
-static void take_tag(struct instance_view *item, const char *key, const char *value)
-{
-	if (strcmp(key, TAG_DECISION) == 0)
-		set_text(item->decision, value);
-	else if (strcmp(key, TAG_POOL) == 0)
-		set_text(item->pool, value);
-	else if (strcmp(key, TAG_POLICY) == 0)
-		set_text(item->policy, value);
-	else if (strcmp(key, TAG_TOKEN) == 0)
-		set_text(item->token, value);
-	else if (strcmp(key, TAG_COUNT) == 0)
-		take_count(item, value);
-}
-
-static void end_item(struct fleet *fleet)
-{
-	fleet->item.owned = true; /* the query asks for ours alone */
-	if (*fleet->item.id)
-		*vec_push(&fleet->gathering) = fleet->item;
-	fleet->item = (struct instance_view){0};
-}
+/* ---- asking ---- */
 
 static void on_element(void *arg, const char *path, const char *text)
 {
-	static const char prefix[] = "reservationSet/item/instancesSet/item";
-	struct fleet *fleet = arg;
-	struct instance_view *item = &fleet->item;
+	struct cloud *cloud = arg;
 
-	if (!str_starts(path, prefix))
-		return;
-	path += sizeof(prefix) - 1;
-	if (!*path)
-		end_item(fleet);
-	else if (strcmp(path, "/instanceId") == 0)
-		set_text(item->id, text);
-	else if (strcmp(path, "/instanceState/name") == 0)
-		state_of(text, &item->state);
-	else if (strcmp(path, "/instanceType") == 0)
-		set_text(item->instance_type, text);
-	else if (strcmp(path, "/placement/availabilityZone") == 0)
-		set_text(item->zone, text);
-	else if (strcmp(path, "/privateIpAddress") == 0)
-		set_text(item->private_address, text);
-	else if (strcmp(path, "/launchTime") == 0)
-		time_parse(text, &item->launched_wall_ns);
-	else if (strcmp(path, "/instanceLifecycle") == 0)
-		item->capacity_type =
-			strcmp(text, "spot") == 0 ? CAPACITY_SPOT : CAPACITY_ON_DEMAND;
-	else if (strcmp(path, "/tagSet/item/key") == 0)
-		set_text(fleet->tag_key, text);
-	else if (strcmp(path, "/tagSet/item/value") == 0)
-		take_tag(item, fleet->tag_key, text);
+	fleet_element(&cloud->fleet, cloud->config.name, path, text);
 }
-
-/* ---- asking ---- */
 
 static bool on_its_way(const struct fleet *fleet)
 {
@@ -142,8 +75,8 @@ static void publish(struct cloud *cloud)
 
 static void on_fleet(void *arg, const struct answer *answer)
 {
-	struct fleet *fleet = arg;
-	struct cloud *cloud = (struct cloud *)((char *)fleet - offsetof(struct cloud, fleet));
+	struct cloud *cloud = arg;
+	struct fleet *fleet = &cloud->fleet;
 	char words[512];
 
 	fleet->asking = false;
@@ -164,11 +97,13 @@ static void on_fleet(void *arg, const struct answer *answer)
 	}
 }
 
-static void fleet_query(struct cloud *cloud, struct text *query)
+/* One call for both: what somebody launched by us, and what says which service it runs. */
+static void fleet_query(struct text *query)
 {
 	form_begin(query, "DescribeInstances");
-	form_add(query, "tag:" TAG_OWNER, "Filter.1.Name");
-	form_add(query, cloud->config.name, "Filter.1.Value.1");
+	form_add(query, "tag-key", "Filter.1.Name");
+	form_add(query, TAG_OWNER, "Filter.1.Value.1");
+	form_add(query, TAG_SERVICE, "Filter.1.Value.2");
 }
 
 /* Terminated ones too: EC2 shows them for about an hour, and so their end is known. */
@@ -186,14 +121,14 @@ void cloud_describe_now(struct cloud *cloud)
 	vec_clear(&fleet->gathering);
 	fleet->item = (struct instance_view){0};
 	fleet->asked_ns = time_mono_ns();
-	fleet_query(cloud, &query);
+	fleet_query(&query);
 	form_add(&query, "500", "MaxResults");
 	describe_send(cloud, &(struct describe_request){
 				     .query = query.data,
 				     .flags = CALL_RETRY,
 				     .on_element = on_element,
 				     .done = on_fleet,
-				     .arg = fleet,
+				     .arg = cloud,
 			     });
 }
 
@@ -225,7 +160,7 @@ static void on_warm_timer(void *arg, uint64_t now_ns)
 	struct cloud *cloud = arg;
 	_cleanup_text_ struct text query = {0};
 
-	fleet_query(cloud, &query);
+	fleet_query(&query);
 	form_add(&query, "true", "DryRun");
 	for (int i = 0; i < WARM_CONNECTIONS && identity_ready(cloud); i++)
 		call_send(cloud, &(struct call_request){

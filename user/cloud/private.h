@@ -18,6 +18,10 @@
 #define TAG_POLICY "forerun.dev/policy"
 #define TAG_DECISION "forerun.dev/decision"
 #define TAG_TOKEN "forerun.dev/token"
+#define TAG_SERVICE "forerun.dev/service"
+#define TAG_COUNT "forerun.dev/count"
+#define TAG_EPOCH "forerun.dev/epoch"
+#define TAG_PAUSE "forerun.dev/pause"
 #define TAG_COUNT "forerun.dev/count"
 
 /* As much as fits. */
@@ -244,6 +248,9 @@ struct fleet {
 	struct loop_timer *timer, *warm_timer;
 	char problem[CLOUD_TEXT_SIZE];
 };
+/* Which element of DescribeInstances' answer says what; an instance is taken when it is owner's, or
+ * says which service it runs. */
+void fleet_element(struct fleet *fleet, const char *owner, const char *path, const char *text);
 int fleet_init(struct cloud *cloud);
 void fleet_free(struct cloud *cloud);
 void fleet_start(struct cloud *cloud);
