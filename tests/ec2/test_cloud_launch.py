@@ -198,7 +198,7 @@ def test_a_cut_on_a_fresh_connection_is_unknown(ec2_world, tmp_path, fault):
 
 def test_a_cut_on_a_reused_connection_has_one_effect(cloud, ec2_world):
     running = cloud()
-    time.sleep(2)  # the two warm connections are made after a second
+    time.sleep(1)  # the two warm connections are made at the start
     ec2_world.fault("CreateFleet", "drop_after", connection="reused")
     result = running.launch("reused", 2)
     if result["outcome"] != "done":

@@ -183,5 +183,5 @@ void fleet_warm_now(struct cloud *cloud)
 void fleet_start(struct cloud *cloud)
 {
 	cloud_describe_now(cloud);
-	loop_timer_at(cloud->fleet.warm_timer, time_mono_ns() + NS_PER_S);
+	loop_timer_at(cloud->fleet.warm_timer, 0);
 }
