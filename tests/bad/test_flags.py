@@ -21,7 +21,9 @@ def more(command):
     return f"forerun {command} --help shows all options\n"
 
 
-WORDS = {"run", "explain", "core", "init"}
+WORDS = {"run", "agent", "explain", "core", "init", "lab", "swarm"}
+NO_KEYS = ("--shared-key: found neither it nor --ca, --cert and --key, expected one of these ways to be known: forerun core init "
+           "makes the files\n")
 
 FLAGS = {
     "a flag that is none": (["run", "--inteval", "5s"], "--inteval: no such option of forerun run; did you mean --interval?\n"),
@@ -69,6 +71,19 @@ FLAGS = {
                          '--interval: found "x", expected a duration such as 500ms, 3s or 1h30m, from 10ms to 10s\n'),
     "no whole days": (["core", "init", "--days", "0"], '--days: found "0", expected a whole number from 1 to 3650\n'),
     "an argument of a subcommand of two words": (["core", "init", "web-1"], "web-1: found an argument, expected only options\n"),
+    "a share of more than all": (["core", "--freeze-silent-share", "20"],
+                                 '--freeze-silent-share: found "20", expected a share from 0 to 1, such as 0.2\n'),
+    "a share in percent": (["core", "--freeze-silent-share", "20%"],
+                           '--freeze-silent-share: found "20%", expected a share from 0 to 1, such as 0.2\n'),
+    "a lease of no time": (["core", "--lease", "0s"],
+                           '--lease: found "0s", expected a duration such as 500ms, 3s or 1h30m, from 1s to 60s\n'),
+    "no replica for a host": (["core", "--host-replicas-max", "0"],
+                              '--host-replicas-max: found "0", expected a whole number from 1 to 10000\n'),
+    "reports too often": (["agent", "--report-every", "10ms"],
+                          '--report-every: found "10ms", expected a duration such as 500ms, 3s or 1h30m, from 100ms to 60s\n'),
+    "a rate that is no number": (["lab", "swarm", "--rate", "fast"],
+                                 '--rate: found "fast", expected a number from 0 to 1000, such as 0.5\n'),
+    "an option of a core for an agent": (["agent", "--config", "conf.d"], "--config: no such option of forerun agent\n"),
     "two decisions": (["explain", "a", "b"], "b: found one argument more, expected only one ID\n"),
     "an options file that is not there": (["run", "--options-file", "none.yaml"],
                                           "none.yaml: cannot read the options file: No such file or directory\n"),
@@ -84,7 +99,43 @@ def test_a_wrong_flag_is_named(case, tmp_path):
 
 WITHOUT_HINT = {
     "no subcommand that is": (["rnu"], 'forerun: found "rnu", expected a subcommand; did you mean run?\nforerun --help lists them\n'),
-    "half a subcommand": (["core"], "forerun: expected forerun core init\nforerun --help lists all subcommands\n"),
+    "half a subcommand": (["lab"], "forerun: expected forerun lab swarm\nforerun --help lists all subcommands\n"),
+    "an agent of nobody": (["agent"], "--core: found nothing, expected the address of a core, such as core.internal:9911\n" + NO_KEYS),
+    "addresses that are none": (["agent", "--core", "a:0,:9911,b:x,[::1]:3,10.0.0.1", "--core", "a_b,[::1", "--shared-key", "k"],
+                                "".join(f'--core: found "{one}", expected HOST or HOST:PORT, several with a comma between\n'
+                                        for one in ["a:0", ":9911", "b:x", "[::1"])),
+    "nine cores": (["agent", "--core", "a,b,c,d,e,f,g,h,i", "--shared-key", "k"], "--core: found more than 8 cores\n"),
+    "services and hosts that are none": (["agent", "--core", "a", "--shared-key", "k", "--service", "web,,a/b", "--host", "x y"],
+                                         '--service: found "", expected a service\'s name of letters, digits, \'-\' and \'.\', '
+                                         "several with a comma between\n"
+                                         '--service: found "a/b", expected a service\'s name of letters, digits, \'-\' and \'.\', '
+                                         "several with a comma between\n"
+                                         '--host: found "x y", expected a host\'s name of at most 63 letters, digits, \'-\' and '
+                                         "'.'\n"),
+    "too many services": (["agent", "--core", "a", "--shared-key", "k", "--service", ",".join(["service"] * 40)],
+                          "--service: found more than the 255 characters that fit\n"),
+    "a core without keys": (["core"], NO_KEYS),
+    "half of a certificate": (["core", "--cert", "core.crt"],
+                              "--ca: found nothing, expected --ca, --cert and --key together\n"
+                              "--key: found nothing, expected --ca, --cert and --key together\n"),
+    "both kinds of keys": (["core", "--ca", "ca.crt", "--cert", "core.crt", "--key", "core.key", "--shared-key", "k"],
+                           "--shared-key: found together with --ca, expected either a shared key or certificates\n"),
+    "a core that acts without policies": (["core", "--mode", "act", "--shared-key", "k"],
+                                          '--mode: found "act" and no policy, expected a HorizontalPodAutoscaler in the directory '
+                                          "that --config names\n"),
+    "a table that is none": (["core", "--shared-key", "k", "--lock-table", "a/b"],
+                             '--lock-table: found "a/b", expected the name of a DynamoDB table: 3 to 255 letters, digits, \'_\', '
+                             "'.' and '-'\n"),
+    "a pause in two places": (["core", "pause", "--lock-table", "forerun", "--pause-file", "p"],
+                              "--pause-file: found together with --lock-table, expected one of them\n"),
+    "a reason of two lines": (["core", "pause", "--reason", "a\nb"], "--reason: expected one line of at most 200 characters\n"),
+    "a swarm of nobody": (["lab", "swarm"], "--core: found nothing, expected the address of a core, such as 127.0.0.1:9911\n" + NO_KEYS),
+    "a swarm with one certificate": (["lab", "swarm", "--core", "a", "--ca", "c", "--cert", "d", "--key", "e"],
+                                     "--agents: found 10 with one --cert, expected 1, or --ca-key to issue a certificate for each\n"),
+    "a swarm with two kinds of keys": (["lab", "swarm", "--core", "a,b", "--ca-key", "c", "--shared-key", "d"],
+                                       '--core: found "a,b", expected HOST or HOST:PORT\n'
+                                       "--ca: found nothing, expected it together with --ca-key\n"
+                                       "--ca-key: found together with --cert, --key or --shared-key, expected it with --ca alone\n"),
     "init of nothing": (["core", "init"], "--mtls: found neither it nor --shared-key, expected one of them\n"),
     "init of both": (["core", "init", "--mtls", "--shared-key"], "--mtls: found together with --shared-key, expected one of them\n"),
     "init without a name": (["core", "init", "--mtls"], "--mtls: found neither --core-name nor --agent, expected one of them\n"),

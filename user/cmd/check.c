@@ -44,6 +44,15 @@ static void on_terminated(void *arg, const struct terminate_result *result)
 	(void)result;
 }
 
+struct cloud_events cloud_events_none(void)
+{
+	return (struct cloud_events){.catalog = on_catalog,
+				     .class_resolved = on_class,
+				     .fleet = on_fleet,
+				     .launched = on_launched,
+				     .terminated = on_terminated};
+}
+
 static int ask(struct loop *loop, struct cloud *cloud, struct problems *problems)
 {
 	struct waiting waiting = {.loop = loop};
@@ -62,8 +71,7 @@ static int ask(struct loop *loop, struct cloud *cloud, struct problems *problems
 int check_cloud(const struct options *options, const struct documents *documents,
 		struct problems *problems, struct cloud_status *status)
 {
-	struct cloud_events events = {NULL,	on_catalog,  on_class,
-				      on_fleet, on_launched, on_terminated};
+	struct cloud_events events = cloud_events_none();
 	struct cloud_config config;
 	struct http_client *http = NULL;
 	struct cloud *cloud = NULL;

@@ -7,6 +7,8 @@
 
 #define CHECK_WAIT_NS (60 * NS_PER_S)
 
+/* Of a client that only asks. */
+struct cloud_events cloud_events_none(void);
 /* Asks AWS everything that can be asked of the documents without launching. status is filled where
  * the client could be made. -EINVAL when there are problems. */
 int check_cloud(const struct options *options, const struct documents *documents,

@@ -13,6 +13,28 @@ const struct command commands[] = {
 		     "forerun run --config /etc/forerun/conf.d --check\n"
 		     "forerun run --format json --duration 10s --record load.frames",
 	 .main = command_run},
+	{"agent", COMMAND_AGENT, "[OPTIONS] --core HOST:PORT",
+	 "watch this host and report to a core",
+	 .text = "Watches every TCP listener of this host from inside the kernel and reports to "
+		 "the cores of\n--core: at once when a queue crosses its threshold, and every "
+		 "--report-every. It decides and\nlaunches nothing.\n"
+		 "Needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, or root.",
+	 .examples = "forerun agent --core core.internal --service web --shared-key "
+		     "/etc/forerun/keys/shared.key\n"
+		     "forerun agent --core a.internal,b.internal --ca ca.crt --cert web-1.crt "
+		     "--key web-1.key",
+	 .main = command_agent},
+	{"core", COMMAND_CORE, "[OPTIONS]",
+	 "decide for the hosts of many agents, launch in act mode",
+	 .text = "Takes what agents report, evaluates the policies of --config on it, and in act "
+		 "mode launches\nand terminates EC2 instances. Several cores with the same "
+		 "--lock-table are one: one leads,\nthe others stand by.\n"
+		 "See also forerun core init, core pause and core resume.",
+	 .examples = "forerun core --config /etc/forerun/conf.d --shared-key "
+		     "/etc/forerun/keys/shared.key\n"
+		     "forerun core --config /etc/forerun/conf.d --mode act --lock-table forerun "
+		     "--ca ca.crt --cert core.crt --key core.key",
+	 .main = command_core},
 	{"core init", COMMAND_CORE_INIT,
 	 "[--dir DIR] (--mtls [--core-name NAME] [--agent NAME] | --shared-key)",
 	 "make the keys that agents and cores know each other by",
@@ -24,6 +46,18 @@ const struct command commands[] = {
 		     "forerun core init --mtls --agent web-3\n"
 		     "forerun core init --shared-key",
 	 .main = command_core_init},
+	{"core pause", COMMAND_CORE_PAUSE, "[OPTIONS]", "let nothing be launched or terminated",
+	 .text = "From the next second on nothing is launched or terminated, until forerun core "
+		 "resume. Decisions\nare still made and shown. With --lock-table it holds for all "
+		 "cores of it, else for the one\nwith this state directory, also for forerun run.",
+	 .examples = "forerun core pause --reason \"migration until 18:00\"\n"
+		     "forerun core pause --lock-table forerun",
+	 .main = command_core_pause},
+	{"core resume", COMMAND_CORE_RESUME, "[OPTIONS]", "lift a pause",
+	 .text = "Lifts what forerun core pause set.",
+	 .examples = "forerun core resume\n"
+		     "forerun core resume --lock-table forerun",
+	 .main = command_core_pause},
 	{"explain", COMMAND_EXPLAIN, "[OPTIONS] ID | --last", "say why a decision was made",
 	 .text = "Prints the signals, the arithmetic, the limits, the calls and the time of each "
 		 "step of one\ndecision, from the journal in the state directory. Also while "
@@ -40,6 +74,18 @@ const struct command commands[] = {
 		     "forerun simulate --config conf.d --shape "
 		     "step:at=10s,from=50,to=400,capacity=100 --duration 5m",
 	 .main = command_simulate},
+	{"lab swarm", COMMAND_LAB_SWARM, "[OPTIONS] --core HOST:PORT",
+	 "simulate the agents of a fleet against a core",
+	 .text = "Connects as many agents to a core, each over its own connection, and reports "
+		 "what lines on\nstandard input say: \"depth 40\", \"edge\", \"silence 20%\", "
+		 "\"host add NAME "
+		 "INSTANCE SERVICE\",\n\"host remove NAME\", \"quit\". Prints one JSON object a "
+		 "second.",
+	 .examples = "forerun lab swarm --core 127.0.0.1 --agents 1000 --service web --shared-key "
+		     "shared.key --duration 30s\n"
+		     "forerun lab swarm --core 127.0.0.1 --agents 3 --depth 40 --edges 1 --ca "
+		     "ca.crt --ca-key ca.key",
+	 .main = command_lab_swarm},
 	{"doctor", COMMAND_DOCTOR, "[OPTIONS]", "check what this host gives and lacks",
 	 .text = "Checks kernel, capabilities, mounts, hooks, and with --config the documents and "
 		 "AWS. Each\nline says what was found; what is missing comes with what to do.",

@@ -1,33 +1,63 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `forerun run`: agent and core in one process, on one loop. Parts start from the bottom up, so
- * that nothing acts before everything that it would act on stands, and stop in the opposite order.
+ * One process on one loop, in one of three roles. Parts start from the bottom up, so that nothing
+ * acts before everything that it would act on stands, and stop in the opposite order.
  */
 #include <signal.h>
 #include <unistd.h>
 
 #include "cmd/run.h"
 
-static int read_documents(struct run *run)
+/* What start-up waits for at most: an answer of the instance's own metadata or the API server. */
+#define ANSWER_WAIT_NS (3 * NS_PER_S)
+
+static void read_policies(struct run *run, struct problems *problems)
+{
+	const struct options *options = run->options;
+
+	if (options->config)
+		config_read(options->config, option_where(options, "config"), options->expand_env,
+			    &run->documents, problems);
+	if (options->mode == MODE_ACT && !problems->errors && !run->documents.policies.count)
+		problem_add(problems, option_where(options, "mode"),
+			    "found \"act\" and no policy, expected a HorizontalPodAutoscaler in "
+			    "the directory that --config names");
+}
+
+/* Everything that can be wrong before anything is touched. */
+static int check(struct run *run)
 {
 	_cleanup_(problems_free)
 	struct problems problems = {0};
-	const struct options *options = run->options;
-	const char *where = option_where(options, "config");
 
-	if (options->config)
-		config_read(options->config, where, options->expand_env, &run->documents,
-			    &problems);
-	if (options->mode == MODE_ACT && !problems.errors && !run->documents.policies.count)
-		problem_add(&problems, option_where(options, "mode"),
-			    "found \"act\" and no policy, expected a HorizontalPodAutoscaler in "
-			    "the directory that --config names");
+	if (run->role == ROLE_AGENT)
+		agent_check(run, &problems);
+	else
+		read_policies(run, &problems);
+	if (run->role == ROLE_CORE)
+		core_check(run, &problems);
 	problems_print(&problems, stderr);
 	if (problems.errors)
 		return -EINVAL;
-	if (!options->config)
+	if (run->role != ROLE_AGENT && !run->options->config)
 		log_info("no policies: signals only (--config DIR reads policies)");
 	return 0;
+}
+
+void wait_for_answer(struct run *run)
+{
+	uint64_t until_ns = time_mono_ns() + ANSWER_WAIT_NS;
+
+	while (!run->asked && time_mono_ns() < until_ns)
+		loop_round(run->loop, 50);
+}
+
+void pat_watchdog(struct run *run, uint64_t now_ns)
+{
+	if (!run->watchdog_ns || now_ns < run->watchdog_at_ns)
+		return;
+	run->watchdog_at_ns = now_ns + run->watchdog_ns;
+	notify_send("WATCHDOG=1");
 }
 
 static void on_stop_signal(void *arg, int signo)
@@ -40,10 +70,14 @@ static void on_stop_signal(void *arg, int signo)
 
 static void on_reload_signal(void *arg, int signo)
 {
-	(void)arg;
+	struct run *run = arg;
+
 	(void)signo;
-	log_warning("SIGHUP: reading the documents again is not supported: restart forerun; the "
-		    "journal keeps what was decided");
+	agent_side_reload(run);
+	agents_reload(run);
+	if (run->role != ROLE_AGENT)
+		log_warning("SIGHUP: reading the documents again is not supported: restart "
+			    "forerun; the journal keeps what was decided");
 }
 
 static void on_duration(void *arg, uint64_t now_ns)
@@ -66,8 +100,11 @@ static int open_loop(struct run *run)
 		r = loop_signal(run->loop, SIGHUP, on_reload_signal, run);
 	if (r == 0 && run->options->duration_ns)
 		r = loop_timer_new(run->loop, on_duration, run, &run->stop_timer);
+	if (r == 0)
+		r = http_client_new(run->loop, &run->http);
 	if (r < 0)
 		log_error("cannot prepare the event loop: %s", strerror(-r));
+	run->watchdog_ns = notify_watchdog_ns();
 	return r;
 }
 
@@ -85,45 +122,69 @@ static int open_record(struct run *run)
 
 static void gather_facts(struct run *run)
 {
-	run->facts = (struct facts){.role = ROLE_RUN,
+	run->facts = (struct facts){.role = run->role,
 				    .options = run->options,
 				    .host = run->host,
 				    .started = run->started,
 				    .signal = run->signal,
-				    .health = &run->health,
-				    .sampled_ns = &run->sampled_ns,
-				    .tick_overruns = &run->tick_overruns,
 				    .core = run->core,
-				    .cloud = run->cloud};
+				    .cloud = run->core ? run->cloud : NULL,
+				    .lease = run->lease,
+				    .server = run->agents,
+				    .connections = run->connections,
+				    .connections_count = run->links_count};
+	if (!run->signal)
+		return;
+	run->facts.health = &run->health;
+	run->facts.sampled_ns = &run->sampled_ns;
+	run->facts.tick_overruns = &run->tick_overruns;
 }
 
-static int start(struct run *run)
+static int start_parts(struct run *run)
 {
 	int r = open_loop(run);
 
 	if (r == 0)
 		r = open_record(run);
-	if (r == 0)
+	if (r == 0 && run->role != ROLE_AGENT)
 		r = core_side_start(run);
-	if (r == 0)
+	if (r == 0 && run->role == ROLE_CORE)
+		r = agents_start(run);
+	if (r == 0 && run->role == ROLE_AGENT)
+		r = agent_side_start(run);
+	if (r == 0 && run->role != ROLE_CORE)
 		r = feed_start(run);
+	if (r == 0 && run->role != ROLE_AGENT)
+		r = lead_start(run);
 	gather_facts(run);
 	if (r == 0)
 		r = serve_start(run->loop, &run->facts, &run->server);
 	if (r == 0)
 		r = report_start(run);
+	return r;
+}
+
+static int start(struct run *run)
+{
+	char state[64];
+	int r = start_parts(run);
+
 	if (r < 0)
 		return r;
-	core_side_go(run);
+	if (run->core)
+		core_side_go(run);
 	/* From here: loading the programs takes longer on a busy host. */
 	if (run->stop_timer)
 		loop_timer_at(run->stop_timer, time_mono_ns() + run->options->duration_ns);
 	if (run->server)
-		log_info("serving http on port %u: /metrics /healthz /readyz /v1/signals "
-			 "/v1/decisions",
-			 http_server_port(run->server));
-	notify_send(run->options->mode == MODE_ACT ? "READY=1\nSTATUS=act mode"
-						   : "READY=1\nSTATUS=observe mode");
+		log_info("serving http on port %u: /metrics /healthz /readyz /v1/%s",
+			 http_server_port(run->server),
+			 run->role == ROLE_AGENT ? "signals" : "decisions");
+	snprintf(state, sizeof(state), "READY=1\nSTATUS=%s",
+		 run->role == ROLE_AGENT	  ? "reporting"
+		 : run->options->mode == MODE_ACT ? "act mode"
+						  : "observe mode");
+	notify_send(state);
 	return 0;
 }
 
@@ -133,24 +194,28 @@ static void stop(struct run *run)
 	report_stop(run);
 	http_server_free(run->server);
 	feed_stop(run);
+	agents_stop(run);
+	lead_stop(run);
+	agent_side_stop(run);
 	core_side_stop(run);
+	http_client_free(run->http);
 	close_file(&run->record);
 	loop_timer_free(run->stop_timer);
 	loop_free(run->loop);
 	documents_free(&run->documents);
 }
 
-int command_run(struct options *options)
+int run_as(struct options *options, enum role role)
 {
-	struct run run = {.options = options, .format = (enum output_format)options->format};
+	struct run run = {
+		.role = role, .options = options, .format = (enum output_format)options->format};
 	int r;
 
-	if (options->check)
-		return command_check(options);
 	signal(SIGPIPE, SIG_IGN);
 	run.started = time_now();
 	host_name(run.host, sizeof(run.host));
-	if (read_documents(&run) < 0) {
+	if (check(&run) < 0) {
+		agent_side_stop(&run);
 		documents_free(&run.documents);
 		return EXIT_USAGE;
 	}
@@ -159,4 +224,11 @@ int command_run(struct options *options)
 		r = loop_run(run.loop);
 	stop(&run);
 	return r < 0 ? EXIT_FAILED : r;
+}
+
+int command_run(struct options *options)
+{
+	if (options->check)
+		return command_check(options);
+	return run_as(options, ROLE_RUN);
 }

@@ -3,9 +3,6 @@
 #include "cmd/run.h"
 #include "kube/kube.h"
 
-/* What start-up waits for at most: an answer of the instance's own metadata or the API server. */
-#define ANSWER_WAIT_NS (3 * NS_PER_S)
-
 /* ---- core -> world ---- */
 
 static int on_journal(void *arg, const char *json, size_t length, bool sync)
@@ -81,6 +78,7 @@ static void on_launched(void *arg, const struct launch_result *result)
 	struct run *run = arg;
 
 	core_launched(run->core, result, time_now());
+	lead_changed(run);
 	core_poke(run);
 }
 
@@ -103,8 +101,8 @@ static void on_whoami(void *arg, const char *instance_id, const char *instance_t
 	if (!instance_id[0])
 		return;
 	snprintf(run->instance_id, sizeof(run->instance_id), "%s", instance_id);
-	log_info("this host is %s (%s in %s): it counts as one replica", instance_id, instance_type,
-		 zone);
+	log_info("this host is %s (%s in %s)%s", instance_id, instance_type, zone,
+		 run->role == ROLE_RUN ? ": it counts as one replica" : "");
 }
 
 static void on_version(void *arg, const char *version, const char *error)
@@ -118,14 +116,6 @@ static void on_version(void *arg, const char *version, const char *error)
 		log_warning("cannot read the cluster's version: %s; give --cluster-version for the "
 			    "EKS-optimised image",
 			    error);
-}
-
-static void wait_for_answer(struct run *run)
-{
-	uint64_t until_ns = time_mono_ns() + ANSWER_WAIT_NS;
-
-	while (!run->asked && time_mono_ns() < until_ns)
-		loop_round(run->loop, 50);
 }
 
 /* Only where forerun itself runs in a pod and was not told. */
@@ -149,12 +139,17 @@ static void find_cluster_version(struct run *run)
 
 static int open_cloud(struct run *run)
 {
-	struct cloud_events events = {run,	on_catalog,  on_class,
-				      on_fleet, on_launched, on_terminated};
+	struct cloud_events events = {.arg = run,
+				      .catalog = on_catalog,
+				      .class_resolved = on_class,
+				      .fleet = on_fleet,
+				      .launched = on_launched,
+				      .terminated = on_terminated,
+				      .may_act = lead_may_act};
 	struct cloud_config config;
 	int r;
 
-	if (!run->documents.classes.count)
+	if (!run->documents.classes.count && !run->options->lock_table)
 		return 0;
 	cloud_config_default(&config);
 	config.region = run->options->region;
@@ -163,7 +158,7 @@ static int open_cloud(struct run *run)
 	config.read_only = run->options->mode == MODE_OBSERVE;
 	config.cluster_version = run->cluster_version[0] ? run->cluster_version : NULL;
 	r = cloud_new(run->loop, run->http, &config, &run->documents, &events, &run->cloud);
-	if (r < 0 && run->options->mode == MODE_OBSERVE) {
+	if (r < 0 && run->options->mode == MODE_OBSERVE && !run->options->lock_table) {
 		log_warning("cannot prepare the AWS client: %s; observing without it",
 			    strerror(-r));
 		return 0;
@@ -181,7 +176,9 @@ static int open_cloud(struct run *run)
 static int open_core(struct run *run)
 {
 	struct core_effects effects = {run, on_journal, on_launch, on_terminate, on_decided};
-	struct core_config config = {.mode = (enum core_mode)run->options->mode};
+	struct core_config config = {.mode = (enum core_mode)run->options->mode,
+				     .fleet = run->role == ROLE_CORE,
+				     .standby = run->options->lock_table != NULL};
 
 	limits_from_options(run->options, &config.limits);
 	memcpy(config.host, run->host, sizeof(config.host));
@@ -192,10 +189,8 @@ static int open_core(struct run *run)
 
 int core_side_start(struct run *run)
 {
-	int r = http_client_new(run->loop, &run->http);
+	int r;
 
-	if (r < 0)
-		return r;
 	find_cluster_version(run);
 	r = open_cloud(run);
 	if (r < 0)
@@ -220,7 +215,6 @@ void core_side_stop(struct run *run)
 {
 	loop_timer_free(run->core_timer);
 	cloud_free(run->cloud);
-	http_client_free(run->http);
 	journal_close(run->journal);
 	core_free(run->core);
 }

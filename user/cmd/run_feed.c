@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From the kernel to the core: the tick, and the edge that does not wait for it. */
+/* From the kernel to the core, in this process or over the wire: the tick, and the edge that does
+ * not wait for it. */
 #include <math.h>
 
 #include "cmd/run.h"
 
 #define HOST_WINDOW_NS (300 * NS_PER_MS)
 #define EDGE_DEPTH_MOST (1 << 20)
+
+/* An agent: after an edge the queue may go on growing without another one, so every tick is
+ * reported for a while; and a listener that trembles about its threshold sends no more than a core
+ * takes of one agent. */
+#define LIVELY_NS NS_PER_S
+#define LIVELY_EVERY_NS (100 * NS_PER_MS)
+#define EDGES_AT_ONCE 10.0
+#define EDGES_PER_SECOND 20.0
 
 static void fill_frame(struct run *run, enum frame_kind kind, struct frame *frame)
 {
@@ -17,7 +26,29 @@ static void fill_frame(struct run *run, enum frame_kind kind, struct frame *fram
 		.host_cpus = run->host_cpus,
 	};
 	memcpy(frame->host, run->host, sizeof(frame->host));
+	memcpy(frame->instance_id, run->instance_id, sizeof(frame->instance_id));
+	memcpy(frame->services, run->services, sizeof(frame->services));
 	frame->count = signal_indicators_for(run->signal, run->policy_metrics, &frame->indicators);
+}
+
+static bool edge_may_pass(struct run *run, uint64_t now_ns)
+{
+	struct edge_budget *budget = &run->edges;
+	double came = (double)(now_ns - budget->time_ns) / (double)NS_PER_S * EDGES_PER_SECOND;
+
+	budget->left = MIN(budget->left + came, EDGES_AT_ONCE);
+	budget->time_ns = now_ns;
+	if (budget->left < 1)
+		return false;
+	budget->left -= 1;
+	return true;
+}
+
+static void send_edge(struct run *run, const struct frame *frame, struct moment now)
+{
+	run->lively_until_ns = now.mono_ns + LIVELY_NS;
+	if (edge_may_pass(run, now.mono_ns))
+		agent_send(run, frame);
 }
 
 /* The path that is measured from the kernel's edge to CreateFleet on the wire: nothing is
@@ -34,7 +65,10 @@ static void on_edge(void *arg, const struct edge *edge)
 	fill_frame(run, FRAME_EDGE, &frame);
 	frame.edge_ns = edge->time_ns;
 	frame.age_ns = now.mono_ns > edge->time_ns ? now.mono_ns - edge->time_ns : 0;
-	core_frame(run->core, &frame, now);
+	if (run->core)
+		core_frame(run->core, &frame, now);
+	else
+		send_edge(run, &frame, now);
 }
 
 /* ---- thresholds ---- */
@@ -179,37 +213,77 @@ static int sample_all(struct run *run, uint64_t now_ns)
 	return r;
 }
 
-static void pat_watchdog(struct run *run, uint64_t now_ns)
+/* The newest sample as a frame. */
+static struct moment fill_tick(struct run *run, struct frame *frame)
 {
-	if (!run->watchdog_ns || now_ns < run->watchdog_at_ns)
+	struct moment now = time_now();
+
+	fill_frame(run, FRAME_TICK, frame);
+	frame->age_ns = now.mono_ns > run->sampled_ns ? now.mono_ns - run->sampled_ns : 0;
+	return now;
+}
+
+/* Half an interval early rather than half an interval late. */
+static bool report_is_due(const struct run *run, uint64_t now_ns)
+{
+	uint64_t every_ns = now_ns < run->lively_until_ns
+				    ? MIN(LIVELY_EVERY_NS, run->options->report_ns)
+				    : run->options->report_ns;
+
+	return now_ns + run->options->interval_ns / 2 >= run->reported_ns + every_ns;
+}
+
+static void send_tick(struct run *run)
+{
+	struct frame frame;
+
+	if (!report_is_due(run, time_mono_ns()))
 		return;
-	run->watchdog_at_ns = now_ns + run->watchdog_ns;
-	notify_send("WATCHDOG=1");
+	run->reported_ns = fill_tick(run, &frame).mono_ns;
+	agent_send(run, &frame);
+}
+
+static void core_takes_tick(struct run *run)
+{
+	struct frame frame;
+	struct moment now = fill_tick(run, &frame);
+
+	core_frame(run->core, &frame, now);
+	set_thresholds(run);
+}
+
+void feed_report(struct run *run, struct wire_agent *agent)
+{
+	uint64_t now_ns = time_mono_ns();
+	struct frame frame;
+
+	if (!run->signal || sample_all(run, now_ns) < 0)
+		return; /* the next tick says why */
+	fill_tick(run, &frame);
+	wire_agent_send(agent, &frame);
 }
 
 static void on_tick(void *arg, uint64_t now_ns)
 {
 	struct run *run = arg;
-	struct frame frame;
-	struct moment now = time_now();
-	int r = sample_all(run, now.mono_ns);
+	int r = sample_all(run, time_mono_ns());
+	uint64_t sampled_ns = time_mono_ns();
 
 	if (r < 0) {
 		log_warning("cannot read the listeners: %s; trying again in %llu ms", strerror(-r),
 			    (unsigned long long)(run->options->interval_ns / NS_PER_MS));
 	} else {
-		now = time_now();
-		fill_frame(run, FRAME_TICK, &frame);
-		frame.age_ns = now.mono_ns > run->sampled_ns ? now.mono_ns - run->sampled_ns : 0;
-		core_frame(run->core, &frame, now);
-		set_thresholds(run);
+		if (run->core)
+			core_takes_tick(run);
+		else
+			send_tick(run);
 		pat_watchdog(run, now_ns);
 	}
 	/* Behind by more than an interval: go on from here instead of catching up. */
 	run->tick_at_ns += run->options->interval_ns;
-	if (run->tick_at_ns < now.mono_ns) {
+	if (run->tick_at_ns < sampled_ns) {
 		run->tick_overruns++;
-		run->tick_at_ns = now.mono_ns + run->options->interval_ns;
+		run->tick_at_ns = sampled_ns + run->options->interval_ns;
 	}
 	loop_timer_at(run->tick_timer, run->tick_at_ns);
 }
@@ -260,13 +334,12 @@ int feed_start(struct run *run)
 {
 	int r = open_rooms(run);
 
-	run->policy_metrics = metrics_of_policies(&run->documents);
+	run->policy_metrics |= metrics_of_policies(&run->documents);
 	if (r < 0)
 		return r;
 	r = loop_timer_new(run->loop, on_tick, run, &run->tick_timer);
 	if (r < 0)
 		return r;
-	run->watchdog_ns = notify_watchdog_ns();
 	run->tick_at_ns = time_mono_ns();
 	loop_timer_at(run->tick_timer, run->tick_at_ns);
 	return probe_watch_edges(run->probe, run->loop, on_edge, run);

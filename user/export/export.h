@@ -76,6 +76,7 @@ struct table {
 	bool no_listeners; /* it watches none: no such section */
 	const struct indicator *indicators;
 	size_t count;
+	bool no_policies; /* decides nothing: there is no list of policies */
 	const struct table_policy *policies;
 	size_t policies_count;
 	const struct table_decision *decisions; /* the newest first */

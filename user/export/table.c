@@ -323,7 +323,7 @@ static bool notes_beside(const struct table *table)
 
 static unsigned policies_lines(const struct table *table)
 {
-	unsigned lines = 1 + (unsigned)table->policies_count;
+	unsigned lines = table->no_policies ? 0 : 1 + (unsigned)table->policies_count;
 
 	for (size_t i = 0; i < table->policies_count && !notes_beside(table); i++) {
 		size_t length = strlen(table->policies[i].note);
@@ -344,6 +344,8 @@ static void policies_section(struct screen *screen, const struct table *table, u
 {
 	char line[LINE_SIZE], value[32], target[32];
 
+	if (table->no_policies)
+		return;
 	put_gap(screen, table);
 	if (!table->policies_count) {
 		put_line(screen, COLOR_DIM, "no policies: signals only (--config DIR reads them)");

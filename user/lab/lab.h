@@ -39,4 +39,6 @@ int lab_replay(const struct lab_config *config, const char *path, struct lab_res
 int lab_generate(const struct lab_config *config, const char *shape, double seconds,
 		 struct lab_result *result);
 
+#include "lab/swarm.h"
+
 #endif

@@ -14,8 +14,8 @@
 #define BYTES_PER_FRAME ((double)(64 << 10)) /* what the limit on frames allows in bytes */
 #define BURST 10 /* so many seconds' worth may come at once */
 
-bool rate_take(struct bucket *bucket, double amount, double per_second, double most,
-	       uint64_t now_ns)
+bool bucket_allows(struct bucket *bucket, double amount, double per_second, double most,
+		   uint64_t now_ns)
 {
 	double passed = (double)(now_ns - bucket->filled_ns) / (double)NS_PER_S;
 
@@ -253,7 +253,7 @@ static int on_message(void *arg, const struct message *message)
 	/* Only what makes a message is a sign of life: a byte a second is none. */
 	peer->heard_ns = peer->now_ns;
 	if (!(message->flags & MESSAGE_CONTINUES) &&
-	    !rate_take(&peer->messages, 1, rate, BURST * rate, peer->heard_ns))
+	    !bucket_allows(&peer->messages, 1, rate, BURST * rate, peer->heard_ns))
 		return refuse(peer->problem, -EBUSY, "the agent says too much");
 	if (message->kind == MESSAGE_BYE)
 		return on_bye(peer, message->body, peer->problem);
@@ -318,8 +318,8 @@ void peer_look_after(struct peer *peer, uint64_t now_ns)
 		peer_end(peer, "the agent said nothing for too long");
 		return;
 	}
-	if (!rate_take(&peer->bytes, (double)(bytes - peer->bytes_seen), rate, BURST * rate,
-		       now_ns)) {
+	if (!bucket_allows(&peer->bytes, (double)(bytes - peer->bytes_seen), rate, BURST * rate,
+			   now_ns)) {
 		peer_end(peer, "the agent says too much");
 		return;
 	}

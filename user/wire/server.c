@@ -56,8 +56,8 @@ void server_not_new(struct peer *peer)
 void server_complain(struct wire_server *server, const struct peer *peer, const char *reason,
 		     uint64_t now_ns)
 {
-	if (!rate_take(&server->complaints, 1, COMPLAINTS_PER_SECOND, 10.0 * COMPLAINTS_PER_SECOND,
-		       now_ns)) {
+	if (!bucket_allows(&server->complaints, 1, COMPLAINTS_PER_SECOND,
+			   10.0 * COMPLAINTS_PER_SECOND, now_ns)) {
 		server->unsaid++;
 		return;
 	}

@@ -66,8 +66,8 @@ struct wire_server {
 	struct wire_server_status status;
 };
 
-bool rate_take(struct bucket *bucket, double amount, double per_second, double most,
-	       uint64_t now_ns);
+bool bucket_allows(struct bucket *bucket, double amount, double per_second, double most,
+		   uint64_t now_ns);
 
 /* Takes over the connected socket. */
 int peer_new(struct wire_server *server, int fd, const char *address, uint64_t now_ns);
