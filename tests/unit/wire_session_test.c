@@ -219,6 +219,8 @@ static void send_frame(struct side *side, enum frame_kind kind, unsigned count, 
 	uint64_t now_ns = time_mono_ns();
 	struct frame frame = {.kind = kind,
 			      .host = "web-1",
+			      .instance_id = "i-0123456789abcdef0",
+			      .services = "api,web",
 			      .age_ns = NS_PER_MS,
 			      .edge_ns = kind == FRAME_EDGE ? now_ns - NS_PER_MS : 0,
 			      .host_cpu_cores = 1.5,
@@ -273,6 +275,8 @@ static void what_is_sent_arrives_whole(void **state)
 	run_until(side, &side->frames, 1);
 	assert_int_equal(side->last.count, LISTENERS);
 	assert_string_equal(side->last.host, "web-1");
+	assert_string_equal(side->last.instance_id, "i-0123456789abcdef0");
+	assert_string_equal(side->last.services, "api,web");
 	assert_true(side->seen[0].value[METRIC_ACCEPT_QUEUE_DEPTH][STAT_LAST] == 7);
 	assert_true(side->seen[2].value[METRIC_CPU_CORES][STAT_TREND] ==
 		    METRIC_CPU_CORES * 10 + STAT_TREND + 2 / 3.0);

@@ -65,6 +65,7 @@ enum frame_tag {
 	FRAME_INSTANCE_ID,
 	FRAME_LISTENER,
 	FRAME_GONE,
+	FRAME_SERVICES,
 };
 
 enum listener_tag {

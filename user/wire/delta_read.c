@@ -292,6 +292,7 @@ static int remove_listener(struct host_state *state, uint64_t key, char reason[R
 static const enum item_type frame_types[] = {
 	[FRAME_CPU_CORES] = ITEM_DOUBLE,  [FRAME_CPUS] = ITEM_DOUBLE,	 [FRAME_USAGE] = ITEM_BYTES,
 	[FRAME_INSTANCE_ID] = ITEM_BYTES, [FRAME_LISTENER] = ITEM_BYTES, [FRAME_GONE] = ITEM_NUMBER,
+	[FRAME_SERVICES] = ITEM_BYTES,
 };
 
 static int read_content(struct frame_reader *reader, const struct item *item, uint64_t now_ns,
@@ -315,6 +316,9 @@ static int read_content(struct frame_reader *reader, const struct item *item, ui
 	case FRAME_INSTANCE_ID:
 		return read_text(state, &state->instance_id, item,
 				 sizeof(reader->frame.instance_id), reason);
+	case FRAME_SERVICES:
+		return read_text(state, &state->services, item, sizeof(reader->frame.services),
+				 reason);
 	default:
 		return 0;
 	}

@@ -319,6 +319,8 @@ static void add_host(struct text *out, struct host_state *state, const struct fr
 		add_usage(out, state, &frame->host_usage, now_ns);
 	add_text(out, state, FRAME_INSTANCE_ID, &state->instance_id, frame->instance_id,
 		 sizeof(frame->instance_id));
+	add_text(out, state, FRAME_SERVICES, &state->services, frame->services,
+		 sizeof(frame->services));
 }
 
 static void add_head(struct text *out, struct host_state *state, const struct frame *frame,
