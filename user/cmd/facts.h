@@ -7,6 +7,7 @@
 #define FORERUN_CMD_FACTS_H
 
 #include "base/http.h"
+#include "base/map.h"
 #include "cloud/cloud.h"
 #include "cmd/cmd.h"
 #include "export/export.h"
@@ -56,11 +57,31 @@ void facts_metrics(const struct facts *facts, struct export_metrics *metrics);
 /* Of these, the ones about launches, pools and money. Only with a core. */
 void fleet_metrics(const struct facts *facts, struct export_metrics *metrics);
 
+/* ---- serve_links.c ---- */
+
+/* Of these, the ones about connections between agents and cores, and who leads. */
+void links_metrics(const struct facts *facts, struct export_metrics *metrics);
+
 /* ---- facts_status.c ---- */
 
 /* What `forerun status` prints, as one JSON object. Without all, of services and instances only
  * those that are looked at first: what wants or waits for something. */
 void status_json(const struct facts *facts, struct moment now, bool all, struct text *out);
+
+/* ---- facts_hosts.c ---- */
+
+struct host_count {
+	uint32_t reporting, silent;
+};
+struct host_counts {
+	struct host_count all;
+	struct map by_service; /* hash of its name -> struct host_count */
+};
+void host_counts_take(const struct core *core, struct moment now, struct host_counts *counts);
+void host_counts_free(struct host_counts *counts);
+struct host_count host_count_of(const struct host_counts *counts, const char *service);
+/* {"hosts":[...]}: each host with its services and when it was heard. */
+void hosts_json(const struct facts *facts, struct moment now, struct text *out);
 
 /* ---- facts.c: pieces of JSON ---- */
 

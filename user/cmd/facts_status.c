@@ -72,7 +72,22 @@ static bool wants_something(const struct policy_status *status)
 	return status->wanted != status->replicas || *status->held;
 }
 
-static void add_services(const struct facts *facts, size_t most, struct text *out)
+static void add_service(const struct policy_status *status, const struct host_counts *counts,
+			struct text *out)
+{
+	const char *service = status->policy->service ?: status->policy->name;
+	struct host_count hosts = host_count_of(counts, service);
+
+	policy_json(status, out);
+	out->data[out->length - 1] = ',';
+	json_text(out, "service", service);
+	json_number(out, "hosts_reporting", hosts.reporting);
+	json_number(out, "hosts_silent", hosts.silent);
+	json_end(out, '}');
+}
+
+static void add_services(const struct facts *facts, const struct host_counts *counts, size_t most,
+			 struct text *out)
 {
 	const struct policy_status *status;
 	size_t count = core_policies(facts->core, &status);
@@ -83,8 +98,7 @@ static void add_services(const struct facts *facts, size_t most, struct text *ou
 		for (size_t i = 0; i < count && most; i++) {
 			if (wants_something(&status[i]) != wanting)
 				continue;
-			policy_json(&status[i], out);
-			text_add_char(out, ',');
+			add_service(&status[i], counts, out);
 			most--;
 		}
 	json_end(out, ']');
@@ -223,6 +237,36 @@ static void add_times(const struct core_times *times, struct text *out)
 	json_end(out, '}');
 }
 
+static void add_brakes(const struct facts *facts, struct moment now, struct text *out)
+{
+	struct brake_status brakes[BRAKE_COUNT];
+
+	core_brakes(facts->core, brakes);
+	json_begin(out, "brakes", '[');
+	for (enum brake brake = 0; brake < BRAKE_COUNT; brake++) {
+		json_begin(out, NULL, '{');
+		json_text(out, "brake", brake_name(brake));
+		json_bool(out, "holding", brakes[brake].holding);
+		json_number(out, "policies", brakes[brake].policies);
+		json_number(out, "occasions", (double)brakes[brake].occasions);
+		json_number(out, "since_seconds",
+			    brakes[brake].holding
+				    ? seconds_since(brakes[brake].since_ns, now.mono_ns)
+				    : NAN);
+		json_text(out, "text", brakes[brake].text);
+		json_end(out, '}');
+	}
+	json_end(out, ']');
+}
+
+static void add_hosts(const struct host_counts *counts, struct text *out)
+{
+	json_begin(out, "hosts", '{');
+	json_number(out, "reporting", counts->all.reporting);
+	json_number(out, "silent", counts->all.silent);
+	json_end(out, '}');
+}
+
 static void add_money(const struct facts *facts, const struct core_times *times, struct text *out)
 {
 	struct core_totals totals;
@@ -233,6 +277,8 @@ static void add_money(const struct facts *facts, const struct core_times *times,
 	json_begin(out, "money", '{');
 	json_number(out, "usd_per_hour", totals.usd_per_hour);
 	json_number(out, "usd_per_hour_limit", limits.usd_per_hour);
+	json_number(out, "usd_last_day", totals.usd_last_day);
+	json_number(out, "usd_per_day_limit", limits.usd_per_day);
 	json_number(out, "usd_per_scaled_replica", times->usd_per_replica);
 	json_number(out, "spot_interruptions", (double)times->spot_interruptions);
 	json_number(out, "spot_instance_hours", times->spot_hours);
@@ -243,10 +289,16 @@ static void add_money(const struct facts *facts, const struct core_times *times,
 static void add_core(const struct facts *facts, struct moment now, bool all, struct text *out)
 {
 	size_t most = all ? SIZE_MAX : LISTED;
+	_cleanup_(host_counts_free)
+	struct host_counts counts = {0};
 	struct core_times times;
 
 	core_times(facts->core, now, &times);
-	add_services(facts, most, out);
+	host_counts_take(facts->core, now, &counts);
+	if (facts->role == ROLE_CORE)
+		add_hosts(&counts, out);
+	add_brakes(facts, now, out);
+	add_services(facts, &counts, most, out);
 	add_pools(facts, out);
 	add_nodes(facts, now, most, out);
 	add_coming(facts, now, out);

@@ -61,6 +61,17 @@ static void answer_status(const struct facts *facts, const struct http_query *qu
 	answer(reply, 200, JSON_TYPE, &body);
 }
 
+static void answer_hosts(const struct facts *facts, const struct http_query *query,
+			 struct http_reply *reply)
+{
+	struct text body = {0};
+
+	(void)query;
+	hosts_json(facts, time_now(), &body);
+	text_add_char(&body, '\n');
+	answer(reply, 200, JSON_TYPE, &body);
+}
+
 static void answer_decisions(const struct facts *facts, const struct http_query *query,
 			     struct http_reply *reply)
 {
@@ -165,6 +176,7 @@ static const struct page {
 	{"/readyz", NEEDS_NOTHING, answer_ready},
 	{"/v1/status", NEEDS_NOTHING, answer_status},
 	{"/v1/signals", NEEDS_SIGNAL, answer_signals},
+	{"/v1/hosts", NEEDS_CORE, answer_hosts},
 	{"/v1/policies", NEEDS_CORE, answer_policies},
 	{"/v1/decisions", NEEDS_CORE, answer_decisions},
 	{"/v1/decisions/", NEEDS_CORE, answer_decision},

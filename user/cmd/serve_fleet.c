@@ -231,14 +231,85 @@ static void agent_family(struct export_metrics *metrics, const struct facts *fac
 	}
 }
 
+/* ---- hosts and brakes ---- */
+
+static void host_families(struct export_metrics *metrics, const struct core_totals *totals)
+{
+	static const char *const reporting[] = {"state", "reporting", NULL};
+	static const char *const silent[] = {"state", "silent", NULL};
+
+	export_metrics_family(metrics, "forerun_hosts", "gauge", NULL,
+			      "Hosts of the fleet by what their agents do.");
+	export_metrics_value(metrics, "forerun_hosts", "gauge",
+			     totals->hosts - MIN(totals->hosts, totals->hosts_silent), reporting);
+	export_metrics_value(metrics, "forerun_hosts", "gauge", totals->hosts_silent, silent);
+	single(metrics, "forerun_hosts_forgotten", "counter", NULL,
+	       "Hosts that count no more: silent for long, or ended.",
+	       (double)totals->hosts_forgotten);
+	single(metrics, "forerun_host_reports_bounded", "counter", NULL,
+	       "Reports of one host that asked for more replicas than one host may.",
+	       (double)totals->host_reports_bounded);
+}
+
+static void brake_families(struct export_metrics *metrics, const struct brake_status *brakes)
+{
+	export_metrics_family(metrics, "forerun_brake_holding", "gauge", NULL,
+			      "Policies that the brake holds now; 1 where it holds all.");
+	for (enum brake brake = 0; brake < BRAKE_COUNT; brake++) {
+		const char *labels[] = {"brake", brake_name(brake), NULL};
+		uint32_t policies = brakes[brake].policies;
+
+		export_metrics_value(metrics, "forerun_brake_holding", "gauge",
+				     brakes[brake].holding ? MAX(policies, 1U) : 0, labels);
+	}
+	export_metrics_family(metrics, "forerun_brake_occasions", "counter", NULL,
+			      "How often the brake began to hold a policy.");
+	for (enum brake brake = 0; brake < BRAKE_COUNT; brake++) {
+		const char *labels[] = {"brake", brake_name(brake), NULL};
+
+		export_metrics_value(metrics, "forerun_brake_occasions", "counter",
+				     (double)brakes[brake].occasions, labels);
+	}
+}
+
+/* Of a limit that is not set there is no value. */
+static double limit_of(double limit)
+{
+	return isinf(limit) ? NAN : limit;
+}
+
+static void limit_families(struct export_metrics *metrics, const struct facts *facts,
+			   const struct core_totals *totals)
+{
+	struct core_limits limits;
+
+	limits_from_options(facts->options, &limits);
+	single(metrics, "forerun_spend_usd_last_day", "gauge", NULL,
+	       "What the instances of forerun cost in the last 24 hours.", totals->usd_last_day);
+	single(metrics, "forerun_limit_usd_per_hour", "gauge", NULL,
+	       "--max-usd-per-hour, where it is given.", limit_of(limits.usd_per_hour));
+	single(metrics, "forerun_limit_usd_per_day", "gauge", NULL,
+	       "--max-usd-per-day, where it is given.", limit_of(limits.usd_per_day));
+	single(metrics, "forerun_limit_launches_per_minute", "gauge", NULL,
+	       "--max-launches-per-minute.", limits.launches_per_minute);
+}
+
 void fleet_metrics(const struct facts *facts, struct export_metrics *metrics)
 {
 	_cleanup_free_ struct pool_view *pools = NULL;
 	struct moment now = time_now();
+	struct brake_status brakes[BRAKE_COUNT];
+	struct core_totals totals;
 	struct core_times times;
 	size_t count = core_pools(facts->core, &pools);
 
+	core_totals(facts->core, &totals);
+	core_brakes(facts->core, brakes);
 	core_times(facts->core, now, &times);
+	if (facts->role == ROLE_CORE)
+		host_families(metrics, &totals);
+	brake_families(metrics, brakes);
+	limit_families(metrics, facts, &totals);
 	latency_families(metrics, &times);
 	money_families(metrics, &times);
 	for (size_t i = 0; i < ARRAY_SIZE(pool_families); i++)

@@ -184,5 +184,6 @@ void facts_metrics(const struct facts *facts, struct export_metrics *metrics)
 		core_families(facts, metrics);
 		fleet_metrics(facts, metrics);
 	}
+	links_metrics(facts, metrics);
 	own_families(facts, metrics);
 }

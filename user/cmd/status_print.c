@@ -197,6 +197,47 @@ static void put_latency(struct page *page, const cJSON *status)
 	    number(latency, "count"));
 }
 
+/* ---- hosts and brakes ---- */
+
+static void put_hosts(struct page *page, const cJSON *status)
+{
+	const cJSON *hosts = part(status, "hosts"), *agents = part(status, "agents");
+
+	if (cJSON_IsObject(hosts))
+		put(page, INDENT, "hosts    %.0f report, %.0f are silent",
+		    number(hosts, "reporting"), number(hosts, "silent"));
+	if (cJSON_IsObject(agents))
+		put(page, INDENT, "agents   %.0f connected, %.0f refused, %.0f handshakes failed",
+		    number(agents, "connected"), number(agents, "refused"),
+		    number(agents, "handshakes_failed"));
+}
+
+static void put_brake(struct page *page, const cJSON *brake)
+{
+	double policies = number(brake, "policies");
+	char since[24], held[48] = "";
+
+	if (policies > 0)
+		snprintf(held, sizeof(held), ", %.0f service%s", policies, policies > 1 ? "s" : "");
+	put(page, INDENT, "brake    %s holds for %s%s: %s", words(brake, "brake"),
+	    span(number(brake, "since_seconds"), since), held, words(brake, "text"));
+}
+
+static void put_brakes(struct page *page, const cJSON *status)
+{
+	const cJSON *brakes = part(status, "brakes"), *it;
+	bool any = false;
+
+	cJSON_ArrayForEach (it, brakes) {
+		if (!is_true(it, "holding"))
+			continue;
+		put_brake(page, it);
+		any = true;
+	}
+	if (cJSON_IsArray(brakes) && !any)
+		put(page, INDENT, "brakes   none holds");
+}
+
 /* ---- services ---- */
 
 static const char *short_metric(const char *name)
@@ -218,8 +259,8 @@ static void put_service(struct page *page, const cJSON *service)
 	    figure(number(metric, "value"), now), figure(number(metric, "target"), target),
 	    replicas);
 	if (number(service, "hosts_silent") > 0)
-		put(page, 2, "  hosts: %.0f report, %.0f silent", number(service, "hosts"),
-		    number(service, "hosts_silent"));
+		put(page, 2, "  hosts: %.0f report, %.0f are silent",
+		    number(service, "hosts_reporting"), number(service, "hosts_silent"));
 	if (*words(service, "held"))
 		put(page, 4, "  held: %s", words(service, "held"));
 	else if (*words(metric, "why"))
@@ -366,6 +407,8 @@ void status_print(const cJSON *status, unsigned width, struct text *out)
 	put_cloud(&page, status);
 	put_money(&page, status);
 	put_latency(&page, status);
+	put_hosts(&page, status);
+	put_brakes(&page, status);
 	put_services(&page, status);
 	put_pools(&page, status);
 	put_coming(&page, status);

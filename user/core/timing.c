@@ -150,7 +150,7 @@ double lead_time_left(const struct core *core, const struct pool_state *pool,
 {
 	char family[sizeof(((struct lead_times *)0)->family)];
 	const struct lead_times *lead = NULL;
-	struct weighed longer[LEAD_TIMES_KEPT];
+	struct weighed longer[LEAD_TIMES_KEPT] = {{0}};
 	size_t count = 0;
 	double left;
 
@@ -185,7 +185,7 @@ static struct lead_view view_of_pool(const struct core *core, const struct pool_
 
 static struct lead_view view_of_lead(const struct pool_state *pool, const struct lead_times *lead)
 {
-	struct weighed sorted[LEAD_TIMES_KEPT];
+	struct weighed sorted[LEAD_TIMES_KEPT] = {{0}};
 	size_t count = samples_of(lead);
 
 	for (size_t i = 0; i < count; i++)
