@@ -145,7 +145,7 @@ static bool does_the_same(const char *text, size_t number)
 				  .readings = situation.readings,
 				  .switched_off = true,
 				  .now_ns = NOW};
-	char reason[64] = "";
+	char reason[64] = "", arithmetic[HPA_TEXT_SIZE], explained[HPA_TEXT_SIZE];
 	int32_t desired;
 	bool valid, same;
 
@@ -155,12 +155,15 @@ static bool does_the_same(const char *text, size_t number)
 	assert_int_equal(sscanf(line.at, "%63s", reason), 1);
 	input.current = situation.current;
 	input.ready = situation.ready;
+	input.arithmetic = arithmetic;
+	hpa_explain(&situation.state, &input, explained);
 	hpa_evaluate(&situation.state, &input, &got);
+	assert_string_equal(explained, arithmetic);
 	same = got.valid == valid && got.desired == desired && reason_is(&got, reason);
 	if (!same)
 		print_error("line %zu: %sthe controller: %d %s%s\nforerun: %d %s%s\n%s\n\n", number,
 			    text, desired, reason, valid ? "" : " (no action)", got.desired,
-			    got.reason, got.valid ? "" : " (no action)", got.arithmetic);
+			    got.reason, got.valid ? "" : " (no action)", arithmetic);
 	situation_free(&situation);
 	return same;
 }

@@ -90,8 +90,10 @@ static bool holds(const struct rule *rule)
 	struct policy policy = policy_of(rule, readings);
 	struct hpa_state state = {0};
 	struct hpa_result got;
+	char arithmetic[HPA_TEXT_SIZE];
 	struct hpa_input input = {.policy = &policy,
 				  .readings = readings,
+				  .arithmetic = arithmetic,
 				  .current = rule->current,
 				  .ready = rule->ready ? MAX(rule->ready, 0) : rule->current,
 				  .use_forecast = rule->use_forecast,
@@ -108,7 +110,7 @@ static bool holds(const struct rule *rule)
 		print_error("%s (%s): expected %d/%d/%d %s, got %d/%d/%d %s%s\n%s\n", rule->says,
 			    rule->source, rule->proposed, rule->stabilized, rule->desired,
 			    rule->reason, got.proposed, got.stabilized, got.desired, got.reason,
-			    got.valid ? "" : " (no action)", got.arithmetic);
+			    got.valid ? "" : " (no action)", arithmetic);
 	hpa_state_free(&state);
 	policy_clear(&policy);
 	return good;
@@ -206,8 +208,13 @@ static void the_arithmetic_can_be_followed_line_by_line(void **unused)
 	struct policy policy = policy_of(&RULE, readings);
 	struct hpa_state state = {0};
 	struct hpa_result result;
-	struct hpa_input input = {
-		.policy = &policy, .readings = readings, .current = 4, .ready = 4, .now_ns = NOW};
+	char arithmetic[HPA_TEXT_SIZE], explained[HPA_TEXT_SIZE];
+	struct hpa_input input = {.policy = &policy,
+				  .readings = readings,
+				  .current = 4,
+				  .ready = 4,
+				  .now_ns = NOW,
+				  .arithmetic = arithmetic};
 
 	(void)unused;
 	policy.metrics.at[0].metric = METRIC_ACCEPT_QUEUE_DEPTH;
@@ -215,12 +222,15 @@ static void the_arithmetic_can_be_followed_line_by_line(void **unused)
 	snprintf(readings[1].why, sizeof(readings[1].why), "no listener matches");
 	hpa_evaluate(&state, &input, &result);
 	assert_string_equal(
-		result.arithmetic,
+		arithmetic,
 		"forerun_accept_queue_depth 312 / average target 10 = 31.2; ratio 7.8 outside "
 		"0.9..1.1 -> 32 replicas\n"
 		"forerun_requests_in_flight: not known (no listener matches)\n"
 		"up 100 % in 10 s from 4: 8\n"
 		"4 -> 8 replicas (ScaleUpLimit; 1 to 20)");
+	/* Also afterwards, when the recommendation is remembered already. */
+	hpa_explain(&state, &input, explained);
+	assert_string_equal(explained, arithmetic);
 	hpa_state_free(&state);
 	policy_clear(&policy);
 }

@@ -203,7 +203,7 @@ static void fleet_new(struct world *world)
 	world_init(world, WORLD_YAML, WORLD_POOL);
 	world->config.fleet = true;
 	world_start(world);
-	pass(world, 5, 1);
+	pass(world, 5, 3); /* its hosts have joined by then */
 }
 
 static const char *launch_one(struct world *world)

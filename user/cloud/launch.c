@@ -294,7 +294,7 @@ void cloud_launch(struct cloud *cloud, const struct launch_order *order)
 		abort();
 	launching->cloud = cloud;
 	set_text(launching->token, order->token);
-	fleet_request(order, cloud->config.name, false, &body);
+	fleet_request(order, cloud->config.name, order->dry_run, &body);
 	call_send(cloud, &(struct call_request){
 				 .service = SERVICE_EC2,
 				 .body = body.data,

@@ -23,10 +23,21 @@ struct offering {
 	double usd_per_hour; /* NaN: not known */
 };
 
+/* One of the account's quotas of running vCPUs (Service Quotas, "Running On-Demand Standard
+ * instances" and its kin). */
+struct vcpu_quota {
+	char name[96];
+	enum capacity_type capacity_type;
+	char categories[64]; /* instance categories that it covers: "a,c,d,h,i,m,r,t,z" */
+	double vcpus;
+};
+
 struct catalog {
 	const struct offering *offerings;
 	size_t count;
 	uint64_t fetched_wall_ns;
+	const struct vcpu_quota *quotas; /* those that are known */
+	size_t quotas_count;
 };
 
 struct subnet {

@@ -3,8 +3,6 @@
 
 #include "core/core_private.h"
 
-#define EVALUATE_AT_LEAST_EVERY_NS NS_PER_S
-
 void core_limits_default(struct core_limits *limits)
 {
 	*limits = (struct core_limits){
@@ -30,50 +28,57 @@ static void pools_new(struct core *core)
 		struct pool_state *state = &core->pools[core->pools_count++];
 
 		state->pool = pool;
+		if (!pool_find(core, pool->name))
+			map_put(&core->pools_by_name, hash_text(pool->name), state);
 		for (size_t i = 0; i < core->classes_count; i++)
 			if (str_equal(core->documents->classes.at[i].name, pool->node_class))
 				state->class = &core->classes[i];
 	}
 }
 
+static int policy_new(struct core *core, const struct policy *policy)
+{
+	struct policy_state *state = &core->policies[core->policies_count];
+	size_t count = MAX(policy->metrics.count, 1);
+
+	state->policy = policy;
+	state->pool = pool_find(core, policy->pool);
+	state->lane = lane_of(core, policy->pool, policy->name);
+	state->readings = calloc(count, sizeof(*state->readings));
+	state->readings_up = calloc(count, sizeof(*state->readings_up));
+	state->observations = calloc(count, sizeof(*state->observations));
+	state->forecasts = calloc(count, sizeof(*state->forecasts));
+	state->result_up.reason = state->result_present.reason = "";
+	state->status_old = true;
+	core->status[core->policies_count++].policy = policy;
+	if (!policy_find(core, policy->name))
+		map_put(&core->policies_by_name, hash_text(policy->name), state);
+	if (!state->readings || !state->readings_up || !state->observations || !state->forecasts)
+		return -ENOMEM;
+	return 0;
+}
+
 static int policies_new(struct core *core)
 {
-	size_t at = 0;
-
-	vec_for_each (policy, &core->documents->policies) {
-		struct policy_state *state = &core->policies[core->policies_count];
-		size_t count = policy->metrics.count;
-
-		state->policy = policy;
-		state->pool = pool_find(core, policy->pool);
-		state->lane = lane_of(core, policy->pool, policy->name);
-		state->metrics_at = at;
-		state->readings = calloc(MAX(count, 1), sizeof(*state->readings));
-		state->readings_up = calloc(MAX(count, 1), sizeof(*state->readings_up));
-		state->observations = calloc(MAX(count, 1), sizeof(*state->observations));
-		state->forecasts = calloc(MAX(count, 1), sizeof(*state->forecasts));
-		core->status[core->policies_count++].policy = policy;
-		if (!state->readings || !state->readings_up || !state->observations ||
-		    !state->forecasts)
+	vec_for_each (policy, &core->documents->policies)
+		if (policy_new(core, policy) < 0)
 			return -ENOMEM;
-		vec_for_each (metric, &policy->metrics)
-			core->metrics[at++] = (struct metric_ref){policy, metric};
-	}
-	return 0;
+	return services_new(core);
 }
 
 static int tables_new(struct core *core)
 {
 	const struct documents *documents = core->documents;
+	size_t policies = MAX(documents->policies.count, 1);
 
-	vec_for_each (policy, &documents->policies)
-		core->metrics_count += policy->metrics.count;
-	core->metrics = calloc(MAX(core->metrics_count, 1), sizeof(*core->metrics));
-	core->policies = calloc(MAX(documents->policies.count, 1), sizeof(*core->policies));
-	core->status = calloc(MAX(documents->policies.count, 1), sizeof(*core->status));
+	core->policies = calloc(policies, sizeof(*core->policies));
+	core->status = calloc(policies, sizeof(*core->status));
+	core->evaluated_ns = calloc(policies, sizeof(*core->evaluated_ns));
+	core->dirty = calloc(policies, sizeof(*core->dirty));
 	core->pools = calloc(MAX(documents->pools.count, 1), sizeof(*core->pools));
 	core->classes = calloc(MAX(documents->classes.count, 1), sizeof(*core->classes));
-	if (!core->metrics || !core->policies || !core->status || !core->pools || !core->classes)
+	if (!core->policies || !core->status || !core->evaluated_ns || !core->dirty ||
+	    !core->pools || !core->classes)
 		return -ENOMEM;
 	pools_new(core);
 	return policies_new(core);
@@ -91,6 +96,9 @@ int core_new(const struct core_config *config, const struct documents *documents
 	core->documents = documents;
 	core->effects = *effects;
 	core->leads = !config->standby;
+	core->changes = 1;
+	if (config->standby)
+		brake_everything(core, BRAKE_STANDBY, "another core leads", (struct moment){0});
 	core->host_hash = (uint32_t)(hash_text(config->host) ^ (hash_text(config->host) >> 32));
 	r = tables_new(core);
 	if (r < 0) {
@@ -103,8 +111,6 @@ int core_new(const struct core_config *config, const struct documents *documents
 
 static void free_lists(struct core *core)
 {
-	vec_for_each (it, &core->hosts)
-		host_view_free(*it);
 	vec_for_each (it, &core->records)
 		record_free(*it);
 	vec_for_each (it, &core->instances)
@@ -113,7 +119,8 @@ static void free_lists(struct core *core)
 		open_order_free(*it);
 	vec_for_each (it, &core->retirements)
 		open_retirement_free(*it);
-	vec_free(&core->hosts);
+	vec_for_each (it, &core->subnets)
+		free(*it);
 	vec_free(&core->records);
 	vec_free(&core->instances);
 	vec_free(&core->orders);
@@ -125,6 +132,12 @@ static void free_lists(struct core *core)
 	vec_free(&core->starting);
 	vec_free(&core->lanes);
 	map_free(&core->records_by_id);
+	vec_free(&core->subnets);
+	vec_free(&core->quotas);
+	vec_free(&core->pauses);
+	map_free(&core->subnets_by_id);
+	map_free(&core->policies_by_name);
+	map_free(&core->pools_by_name);
 	map_free(&core->instances_by_id);
 	map_free(&core->lanes_by_key);
 }
@@ -158,17 +171,26 @@ void core_free(struct core *core)
 		vec_free(&core->classes[i].templates);
 	}
 	free_lists(core);
-	free(core->metrics);
+	services_free(core);
 	free(core->policies);
 	free(core->status);
+	free(core->evaluated_ns);
+	free(core->dirty);
 	free(core->pools);
 	free(core->classes);
 	text_free(&core->line);
 	free(core);
 }
 
+/* Every door that is handed a moment. */
+static void moment_is(struct core *core, struct moment now)
+{
+	core->now_ns = MAX(core->now_ns, now.mono_ns);
+}
+
 void core_start(struct core *core, struct moment now)
 {
+	moment_is(core, now);
 	core->started = true;
 	instances_start(core, now);
 	lanes_start(core, now);
@@ -176,6 +198,7 @@ void core_start(struct core *core, struct moment now)
 	retirements_start(core, now);
 	for (size_t i = core->records.count; i-- > 0;)
 		record_close_if_done(core, core->records.at[i], now);
+	counts_old(core);
 }
 
 void core_catalog(struct core *core, const struct catalog *catalog)
@@ -188,10 +211,12 @@ void core_catalog(struct core *core, const struct catalog *catalog)
 			if (offering_matches(&catalog->offerings[i], pool->pool))
 				*vec_push(&pool->offerings) = catalog->offerings[i];
 	}
+	quotas_see(core, catalog);
 	vec_for_each (it, &core->instances)
 		instance_describe(core, *it);
 	vec_for_each (it, &core->orders)
 		order_worst(core, *it);
+	counts_old(core);
 	offers_rebuild_all(core);
 }
 
@@ -212,41 +237,56 @@ void core_class(struct core *core, const struct class_view *view)
 		for (size_t t = 0; t < view->templates_count; t++)
 			*vec_push(&class->templates) = view->templates[t];
 	}
+	subnets_see(core, view);
+	counts_old(core);
 	offers_rebuild_all(core);
 }
 
-void core_frame(struct core *core, const struct frame *frame, struct moment now)
+uint64_t core_frame(struct core *core, const struct frame *frame, struct moment now)
 {
 	bool edge = frame->kind == FRAME_EDGE;
+	uint64_t edge_ns = edge ? frame->edge_ns : 0;
+	struct host_view *host;
 
-	core->last_frame_ns = now.mono_ns;
+	moment_is(core, now);
 	core->totals.edges += edge;
-	if (core->config.fleet)
+	if (core->config.fleet) {
 		instance_heard(core, frame, now);
-	frame_take(core, frame, now);
-	evaluate_all(core, now, edge ? frame->edge_ns : 0);
+		/* Of another host's clock only ages are taken: the edge is the newest in it. */
+		edge_ns = edge ? now.mono_ns - MIN(now.mono_ns, frame->age_ns) : 0;
+	}
+	host = host_take(core, frame, now);
+	if (!host)
+		return UINT64_MAX;
+	frame_take(core, host, frame);
+	return evaluate_frame(core, host, edge, edge_ns, now);
+}
+
+static bool something_is_open(const struct core *core)
+{
+	return core->orders.count || core->retirements.count;
 }
 
 uint64_t core_tick(struct core *core, struct moment now)
 {
-	uint64_t next_ns = now.mono_ns + EVALUATE_AT_LEAST_EVERY_NS;
+	uint64_t next_ns;
+	bool open = something_is_open(core);
 
+	moment_is(core, now);
 	if (no_capacity_decay(core, now.mono_ns))
 		offers_rebuild_all(core);
-	next_ns = MIN(next_ns, instances_tick(core, now));
+	next_ns = instances_tick(core, now);
 	if (core->started) {
 		next_ns = MIN(next_ns, orders_tick(core, now));
 		next_ns = MIN(next_ns, retirements_tick(core, now));
 	}
-	if (now.mono_ns >= core->last_evaluated_ns + EVALUATE_AT_LEAST_EVERY_NS)
-		evaluate_all(core, now, 0);
+	if (open || something_is_open(core))
+		counts_old(core);
+	hosts_forget(core, now);
+	spend_tick(core, now);
+	brakes_tick(core, now);
+	next_ns = MIN(next_ns, evaluate_due(core, now));
 	return MAX(next_ns, now.mono_ns + NS_PER_MS);
-}
-
-size_t core_policies(struct core *core, const struct policy_status **out)
-{
-	*out = core->status;
-	return core->policies_count;
 }
 
 void core_totals(const struct core *core, struct core_totals *out)
@@ -261,6 +301,11 @@ void core_totals(const struct core *core, struct core_totals *out)
 		if (!isnan((*it)->usd_per_hour))
 			out->usd_per_hour += (*it)->usd_per_hour;
 	}
+	out->hosts = core->config.fleet ? (uint32_t)core->hosts.count : 0;
+	out->hosts_silent = 0;
+	for (size_t i = 0; i < out->hosts; i++)
+		out->hosts_silent += host_silent(core, core->hosts.at[i], core->now_ns);
+	out->usd_last_day = spend_last_day(&core->spend, core->spend.wall_ns);
 	out->lead_time_seconds =
 		lead_time_seconds(core, core->pools_count ? &core->pools[0] : NULL);
 }

@@ -76,6 +76,36 @@ struct decision {
 	bool closed; /* nothing more will come of it */
 };
 
+/* What keeps the core from acting, or from acting as far as the policy wants. */
+enum brake {
+	BRAKE_STANDBY, /* another core leads */
+	BRAKE_PAUSE, /* core_pause() */
+	BRAKE_JOURNAL, /* it cannot be written */
+	BRAKE_FIRST_OBSERVATION, /* nothing is done on what was seen once, or while hosts still join
+				  */
+	BRAKE_SILENCE, /* too many hosts of a service are silent: nothing is scaled down */
+	BRAKE_HOST_REPLICAS, /* one host asked for more replicas than one may */
+	BRAKE_LAUNCHES_PER_MINUTE,
+	BRAKE_SURGE,
+	BRAKE_USD_PER_HOUR,
+	BRAKE_USD_PER_DAY,
+	BRAKE_POOL_LIMITS,
+	BRAKE_SUBNET, /* free addresses */
+	BRAKE_QUOTA, /* of the account's vCPUs */
+	BRAKE_BACKOFF, /* a pool that failed */
+	BRAKE_COUNT
+};
+/* "pause", "usd-per-day", ...: the label of forerun_brake_holding. */
+const char *brake_name(enum brake brake);
+
+struct brake_status {
+	bool holding;
+	uint32_t policies; /* that it holds now */
+	uint64_t occasions; /* how often it began to hold a policy */
+	uint64_t since_ns; /* CLOCK_MONOTONIC, while it holds */
+	char text[CLOUD_TEXT_SIZE]; /* what it said last: which policy, which figures */
+};
+
 /* What the core asks the world for. None may call back into the core before it returns. */
 struct core_effects {
 	void *arg;
@@ -87,6 +117,8 @@ struct core_effects {
 	void (*terminate)(void *arg, const struct terminate_order *order);
 	/* Made or changed; for the table, the JSON stream and exports. */
 	void (*decided)(void *arg, const struct decision *decision);
+	/* A brake begins to hold, or holds nothing any more: for the log, once an occasion. */
+	void (*braked)(void *arg, enum brake brake, bool holds, const char *text);
 };
 
 struct core;
@@ -128,8 +160,10 @@ void core_fleet(struct core *core, const struct fleet_view *view, struct moment 
 void core_launched(struct core *core, const struct launch_result *result, struct moment now);
 void core_terminated(struct core *core, const struct terminate_result *result, struct moment now);
 
-/* New signals: evaluates every policy. */
-void core_frame(struct core *core, const struct frame *frame, struct moment now);
+/* New signals of one host. In `forerun run` every policy is evaluated at once; in a fleet those of
+ * the host's services: on an edge at once, else at most every 50 ms. Returns the CLOCK_MONOTONIC
+ * time by which core_tick() is to be called, UINT64_MAX when this changes nothing about that. */
+uint64_t core_frame(struct core *core, const struct frame *frame, struct moment now);
 /* Time passes: retries, staleness, scale-down. Returns the CLOCK_MONOTONIC time at which it wants
  * to be called next. */
 uint64_t core_tick(struct core *core, struct moment now);
@@ -146,11 +180,28 @@ struct policy_status {
 };
 size_t core_policies(struct core *core, const struct policy_status **out);
 
+/* One host of a fleet, as its agent tells of it. */
+struct host_status {
+	char host[WIRE_HOST_SIZE], instance_id[32];
+	char services[256]; /* that it counts for: "api,web" */
+	uint64_t heard_ns; /* when its last frame came */
+	bool silent; /* its signals are stale */
+	bool responded; /* a response of it was seen */
+};
+/* False past the end. */
+bool core_host(const struct core *core, size_t index, struct moment now, struct host_status *out);
+
+/* All brakes, by number. */
+void core_brakes(const struct core *core, struct brake_status out[BRAKE_COUNT]);
+
 struct core_totals {
 	uint64_t evaluations, edges, decisions, launches_called, instances_launched,
 		launches_failed, terminations;
 	uint64_t held_by_limit, held_by_diagnosis, held_stale, held_first_observation,
 		no_capacity_errors, throttles;
+	uint64_t held_paused, held_silent, host_reports_bounded, hosts_forgotten, dry_runs;
+	uint32_t hosts, hosts_silent; /* in a fleet */
+	double usd_last_day; /* of forerun's instances in the last 24 hours */
 	double usd_per_hour; /* of what forerun runs now */
 	uint32_t instances_pending, instances_running;
 	double lead_time_seconds; /* in use for the forecast */

@@ -6,6 +6,8 @@
 #include "base/map.h"
 #include "core/core.h"
 
+struct cJSON;
+
 #define DECISIONS_KEPT 256
 #define WITNESSES 4
 #define TYPES_PER_ORDER 60 /* as Karpenter: larger requests are refused as too large */
@@ -22,6 +24,7 @@
 
 /* A listener that speaks in a decision: kept by value, for its frame is gone by then. */
 struct witness {
+	uint64_t id;
 	char address[ADDRESS_TEXT_SIZE];
 	char owner[80];
 	double value;
@@ -31,30 +34,65 @@ struct witness {
 	char reason[240];
 };
 
-/* What one host's newest frame says about one metric of one policy. */
+/* What one host's newest frame says about one metric of one policy. Kept small and side by side for
+ * all hosts of a service: a fleet's sum reads nothing else. */
 struct contribution {
 	uint32_t matched, stale, unknown, left_out, pressing;
 	double usage; /* of all that match */
 	double usage_up, fast_up, trend_up; /* without those that more capacity would not help */
 	double limit;
 	uint64_t age_ns; /* of the oldest value in it, when the frame was received */
-	struct witness witnesses[WITNESSES]; /* the largest, those left out first */
-	size_t witnesses_count;
+};
+struct contributions {
+	VEC(struct contribution) list;
 };
 
+/* Who stands behind a contribution: the largest, those left out first. */
+struct testimony {
+	struct witness at[WITNESSES];
+	size_t count;
+};
+
+/* Which metrics select a listener: labels are compared once, not on every frame. */
 struct match {
 	uint64_t id, owner;
+	uint64_t bits; /* of the first 64 metrics; more are in member.more_bits */
+};
+
+/* A service: what policies scale, and the hosts that run it. Outside a fleet there is one, of every
+ * policy. */
+struct service {
+	const char *name;
+	VEC(struct policy_state *) policies;
+	struct metric_ref *metrics; /* of all its policies, one behind the other */
+	size_t metrics_count;
+	VEC(struct member *) members; /* the vectors below have the same index */
+	VEC(uint64_t) heard; /* when its last frame came */
+	struct contributions *contributions; /* metrics_count */
+	uint64_t last_frame_ns;
+	uint64_t first_joined_ns, last_joined_ns;
+	bool settled; /* the hosts that were there before this start have had the time to join */
+};
+
+/* One host of one service. */
+struct member {
+	struct service *service;
+	struct host_view *host;
+	size_t at; /* in service->members */
+	struct testimony *testimonies; /* service->metrics_count */
+	VEC(struct match) matches;
+	VEC(uint64_t) more_bits; /* words - 1 for each match */
+	struct map matches_by_id; /* index + 1 */
 };
 
 struct host_view {
 	char host[WIRE_HOST_SIZE];
-	uint64_t received_ns, age_ns;
-	double cpu_cores, cpus;
-	struct contribution *contributions; /* core->metrics_count */
-	/* Which metrics select which listener: labels are compared once, not on every frame. */
-	VEC(struct match) matches;
-	uint64_t *match_bits;
-	size_t match_bits_count;
+	char instance_id[32];
+	char services[256]; /* as its frames say */
+	struct service *tagged; /* where they say nothing: as its tag says */
+	uint64_t received_ns;
+	bool responded; /* a response of it was seen */
+	VEC(struct member *) members;
 };
 
 /* One (policy, metric), numbered through. */
@@ -71,9 +109,26 @@ struct class_state {
 	VEC(struct launch_template) templates;
 };
 
+/* A subnet, whichever class found it. */
+struct subnet_state {
+	char id[CLOUD_NAME_SIZE];
+	uint32_t free_addresses; /* at seen_ns */
+	uint64_t seen_ns;
+	uint32_t taken; /* launched since, or on its way */
+	uint64_t order; /* the last that was counted here */
+};
+
+struct quota_state {
+	struct vcpu_quota quota;
+	double vcpus_used; /* by forerun, what is on its way included */
+	double coming; /* of the order being counted */
+};
+
 /* A (type, zone) that can be ordered now, with what the limits need to know of it. */
 struct offer {
 	struct launch_override override;
+	struct subnet_state *subnet;
+	struct quota_state *quota; /* NULL: none is known */
 };
 struct offers {
 	VEC(struct offer) list;
@@ -104,9 +159,16 @@ struct timing {
 	double usd_before_serving;
 };
 
+/* What runs or is coming in one pool. */
+struct usage_now {
+	double cpus, memory_mib;
+	bool size_unknown;
+};
+
 struct pool_state {
 	const struct pool *pool;
 	struct class_state *class;
+	struct usage_now usage;
 	VEC(struct offering) offerings; /* those that the requirements leave */
 	struct offers offers[2]; /* by capacity type: placed, not out of capacity, by price */
 	VEC(struct lead_times) leads; /* one for each family that was launched */
@@ -146,6 +208,7 @@ struct instance {
 	uint64_t gone_ns; /* kept a while, so that an old picture does not bring it back */
 	uint64_t gone_wall_ns;
 	uint64_t view; /* number of the last view that showed it */
+	struct subnet_state *subnet; /* that it was launched into; NULL: not in this run */
 	bool seen, serving, terminating, gone;
 	bool vanished; /* gone only because it was not shown; it may come back */
 };
@@ -251,20 +314,54 @@ struct policy_state {
 	const struct policy *policy;
 	struct pool_state *pool;
 	struct lane *lane;
-	size_t metrics_at; /* index of its first metric in core->metrics */
+	struct service *service;
+	size_t metrics_at; /* index of its first metric in service->metrics */
+	int32_t hosts; /* of the service that are no instances of this policy */
+	uint64_t hosts_counted; /* core->changes then; 0: not yet */
 	struct hpa_state up, down;
 	struct reading *readings, *readings_up;
-	bool any_known, all_known, stale;
-	uint32_t pressing;
 	struct observation *observations; /* one for each metric */
 	struct forecast_history *forecasts; /* likewise */
+	bool any_known, all_known, stale;
 	bool observed;
+	uint32_t pressing;
+	uint32_t hosts_silent, hosts_bounded; /* of the metric with most of them */
+	bool silent_loaded; /* the present holds what silent hosts may have */
+	int32_t current, replicas_ready; /* at the last evaluation */
+	struct hpa_result result_up, result_present; /* of it */
+	bool status_old; /* the door's picture is older than that */
+	uint32_t brakes, braking; /* bits of enum brake: at the last evaluation, in this one */
+	uint64_t braked_ns[BRAKE_COUNT];
+	char held[CLOUD_TEXT_SIZE];
 	uint64_t backoff_ns;
 	uint32_t backoff_tries;
 	char backoff_why[CLOUD_TEXT_SIZE];
-	struct held_memory held[8];
+	struct held_memory told[8];
 	int32_t wish_up, wish_down; /* observe mode: what was recorded already */
 	uint64_t wish_up_ns, wish_down_ns;
+};
+
+struct brake_state {
+	uint32_t policies; /* that it holds */
+	bool everything; /* it holds the whole core */
+	uint64_t occasions, since_ns, released_ns;
+	bool told;
+	char text[CLOUD_TEXT_SIZE];
+};
+
+struct pause {
+	char from[16];
+	char why[CLOUD_TEXT_SIZE];
+};
+
+/* What forerun's instances cost, by the hour of the wall clock; 24 hours and the present one. */
+#define SPEND_HOURS 25
+struct spend {
+	double usd[SPEND_HOURS]; /* of the hour n at n % SPEND_HOURS */
+	uint64_t hour; /* the newest; 0: nothing yet */
+	uint64_t wall_ns, mono_ns; /* counted so far; mono 0: not in this run */
+	double usd_per_hour; /* since then */
+	uint64_t written_ns;
 };
 
 struct core {
@@ -272,17 +369,27 @@ struct core {
 	const struct documents *documents;
 	struct core_effects effects;
 
-	struct metric_ref *metrics;
-	size_t metrics_count;
+	struct service *services;
+	size_t services_count;
+	struct map services_by_name;
 	struct policy_state *policies;
 	struct policy_status *status;
+	uint64_t *evaluated_ns; /* of each policy */
+	bool *dirty; /* signals came that it has not been evaluated on */
 	size_t policies_count;
+	struct map policies_by_name;
 	struct pool_state *pools;
 	size_t pools_count;
+	struct map pools_by_name;
 	struct class_state *classes;
 	size_t classes_count;
 
 	VEC(struct host_view *) hosts;
+	struct map hosts_by_name, hosts_by_instance;
+	struct map tagged; /* instance id -> service of the instances whose tags name one */
+	struct map ended; /* instances that EC2 shows as ended */
+	uint64_t forgot_ns; /* when hosts were last looked through */
+	VEC(uint32_t) slots; /* of the indicators of the frame at hand in the member's matches */
 	VEC(struct record *) records; /* the newest last */
 	struct map records_by_id;
 	size_t records_waiting; /* for their next attempt */
@@ -298,7 +405,19 @@ struct core {
 
 	struct core_totals totals;
 	struct timing timing;
-	uint64_t last_frame_ns, last_evaluated_ns;
+	VEC(struct subnet_state *) subnets;
+	struct map subnets_by_id;
+	VEC(struct quota_state) quotas;
+	struct brake_state brakes[BRAKE_COUNT];
+	VEC(struct pause) pauses;
+	struct spend spend;
+	uint64_t changes; /* of instances and orders, from 1 */
+	bool counted; /* what counts.c sums up is of now */
+	uint64_t orders_counted;
+	bool usd_unknown; /* the price of something that runs or is coming is not known */
+	double usd_running, usd_coming; /* an hour; the second at worst */
+	uint64_t now_ns; /* the newest moment that was handed in */
+	uint64_t last_evaluated_ns; /* all policies; 0: do it now */
 	uint64_t last_id_ms;
 	uint64_t sequence;
 	uint32_t host_hash;
@@ -320,30 +439,141 @@ struct plan {
 	double usd_worst;
 	char held_key[96]; /* what kept count at 0; "" otherwise */
 	char held[CLOUD_TEXT_SIZE];
+	uint32_t brakes; /* bits of enum brake: what made it smaller, down to nothing */
 };
 
 /* ---- line.c: text in fixed places ---- */
 void line_add(char *out, size_t size, const char *format, ...) _printf_(3, 4);
 #define set_text(to, from) snprintf(to, sizeof(to), "%s", from)
 
+void text_copy(char *out, size_t size, const char *from);
+
+/* ---- service.c ---- */
+int services_new(struct core *core);
+void services_free(struct core *core);
+struct service *service_find(const struct core *core, const char *name);
+/* The host of that frame with its services as they are now; NULL: it is not to be counted. */
+struct host_view *host_take(struct core *core, const struct frame *frame, struct moment now);
+struct host_view *host_by_instance(const struct core *core, const char *instance_id);
+void hosts_see(struct core *core, const struct fleet_view *view);
+void hosts_forget(struct core *core, struct moment now);
+bool host_silent(const struct core *core, const struct host_view *host, uint64_t now_ns);
+void hosts_count(const struct core *core, struct policy_state *policy);
+bool service_settled(struct core *core, struct service *service, struct moment now);
+
 /* ---- reading.c ---- */
-bool metric_takes(const struct policy_metric *metric, const struct indicator *indicator);
-void host_view_free(struct host_view *view);
-void frame_take(struct core *core, const struct frame *frame, struct moment now);
+/* member: whose labels a selector may name too; NULL: those of the listener alone. */
+bool metric_takes(const struct member *member, const struct policy_metric *metric,
+		  const struct indicator *indicator);
+void frame_take(struct core *core, struct host_view *host, const struct frame *frame);
+
+/* ---- policy_reading.c ---- */
 void policy_read(struct core *core, struct policy_state *policy, struct moment now);
+/* The lead begins: the next observation is a first one. */
 void observations_reset(struct core *core);
-void policy_signals_text(struct core *core, const struct policy_state *policy, struct moment now,
-			 char *out, size_t size);
-const struct witness *policy_left_out(const struct core *core, const struct policy_state *policy);
+
+/* ---- sum.c ---- */
+struct sum {
+	struct contribution all;
+	uint32_t hosts; /* fresh, with a listener that matches */
+	uint32_t hosts_silent; /* or in part */
+	uint32_t hosts_bounded;
+	size_t bounded; /* one of them */
+	uint64_t age_ns;
+};
+void sum_hosts(const struct core *core, const struct policy_state *policy, size_t metric,
+	       double lead_seconds, struct moment now, struct sum *sum);
+
+/* ---- signals_text.c ---- */
+void policy_signals_text(const struct policy_state *policy, struct moment now, char *out,
+			 size_t size);
+const struct witness *policy_left_out(const struct policy_state *policy);
+
+/* ---- forecast.c ---- */
 double forecast_of(double present, double fast, double trend_per_second, double lead_seconds,
 		   double ceiling);
 double forecast_standing(struct forecast_history *history, uint64_t now_ns, double forecast);
 
+/* ---- counts.c ---- */
+/* Something about instances or orders changed: what was counted of them is old. */
+void counts_old(struct core *core);
+void counts_refresh(struct core *core);
+/* An order of this size was placed; cheaper than counting anew. */
+void counts_ordered(struct core *core, struct policy_state *policy, const struct plan *plan);
+
+/* ---- brake.c ---- */
+void brake_policy(struct core *core, struct policy_state *policy, enum brake brake,
+		  const char *text);
+void brakes_settle(struct core *core, struct policy_state *policy);
+void brake_everything(struct core *core, enum brake brake, const char *text, struct moment now);
+void brakes_tick(struct core *core, struct moment now);
+void pause_by_tags(struct core *core, const struct fleet_view *view, struct moment now);
+
+/* ---- spend.c ---- */
+void spend_tick(struct core *core, struct moment now);
+double spend_last_day(const struct spend *spend, uint64_t wall_ns);
+/* The object of the journal's line "spend" and of the lease's state. */
+void spend_write(const struct spend *spend, struct text *out);
+int spend_read(struct spend *spend, const struct cJSON *json);
+
+/* ---- room.c ---- */
+struct room {
+	double cpus, memory_mib, usd_hour, usd_day; /* INFINITY: no limit; dollars an hour */
+	double usd_day_spent;
+};
+enum room_kind {
+	ROOM_USD_HOUR = 1,
+	ROOM_USD_DAY = 2,
+	ROOM_CPU = 4,
+	ROOM_MEMORY = 8,
+	ROOM_SUBNET = 16,
+	ROOM_QUOTA = 32,
+	ROOM_ALL = 63
+};
+uint32_t offer_room(const struct offer *offer, const struct room *room, uint32_t kinds);
+struct subnet_state *subnet_find(const struct core *core, const char *id);
+void subnets_see(struct core *core, const struct class_view *view);
+struct quota_state *quota_find(struct core *core, const char *instance_type,
+			       enum capacity_type type);
+void quotas_see(struct core *core, const struct catalog *catalog);
+
+/* ---- dry_run.c ---- */
+void dry_run(struct core *core, const struct record *record, const struct plan *plan);
+bool dry_run_answered(struct core *core, const struct launch_result *result, struct moment now);
+
 /* ---- evaluate.c ---- */
-void evaluate_all(struct core *core, struct moment now, uint64_t edge_ns);
+struct evaluation { /* one policy, now */
+	struct policy_state *policy;
+	uint64_t edge_ns;
+	struct moment now;
+};
+/* What the algorithm is given: on the forecast, or on the present alone. */
+struct hpa_input policy_input(const struct policy_state *policy, bool up, struct moment now);
+uint64_t evaluate_frame(struct core *core, const struct host_view *host, bool edge,
+			uint64_t edge_ns, struct moment now);
+/* At the next tick, whatever was evaluated a moment ago. */
+void evaluate_soon(struct core *core, const char *policy);
+uint64_t evaluate_due(struct core *core, struct moment now);
 void policy_backoff(struct core *core, const char *name, const char *why, struct moment now);
 void policy_served(struct core *core, const char *name);
 struct policy_state *policy_find(struct core *core, const char *name);
+
+/* ---- gate.c ---- */
+struct held_by {
+	const char *key; /* one reason, one key: the figures in its sentence may change */
+	enum brake brake; /* BRAKE_COUNT: none */
+	uint64_t *counter; /* of occasions; NULL: none */
+};
+/* Says what keeps it from acting. Returns whether it is news. */
+bool hold(struct core *core, const struct evaluation *e, const struct held_by *by,
+	  const char *format, ...) _printf_(4, 5);
+void held_record(struct core *core, const struct evaluation *e, bool up, const char *limits);
+void fill_record(struct core *core, struct record *record, const struct evaluation *e, bool up);
+bool may_judge(struct core *core, const struct evaluation *e);
+bool may_act(struct core *core, const struct evaluation *e, bool up);
+
+/* ---- act.c ---- */
+void act(struct core *core, const struct evaluation *e);
 
 /* ---- offerings.c ---- */
 bool offering_matches(const struct offering *offering, const struct pool *pool);
@@ -413,6 +643,7 @@ void orders_settle(struct core *core, uint64_t asked_ns, struct moment now);
 /* ---- order.c ---- */
 int order_place(struct core *core, struct record *record, const struct plan *plan,
 		struct moment now);
+void order_tags(struct core *core, struct launch_order *order);
 void orders_start(struct core *core, struct moment now);
 void orders_ask_all(struct core *core, const char *since, struct moment now);
 void orders_yield(struct core *core, const char *why, struct moment now);
@@ -439,7 +670,8 @@ void instances_forget(struct core *core, uint64_t now_ns);
 uint64_t instances_tick(struct core *core, struct moment now);
 void instance_gone(struct core *core, struct instance *instance, struct moment now,
 		   const char *why);
-void replicas_count(const struct core *core, const struct policy_state *policy, int32_t *current,
+/* Also hosts of its service that are none of its instances. */
+void replicas_count(struct core *core, struct policy_state *policy, int32_t *current,
 		    int32_t *ready);
 void instance_step(struct core *core, const struct instance *instance, struct moment now,
 		   const char *what);
@@ -490,6 +722,7 @@ void journal_instance(struct core *core, const struct instance *instance, const 
 void journal_lead(struct core *core, const struct instance *instance, const struct launch_way *way,
 		  struct moment now);
 void journal_epoch(struct core *core, struct moment now);
+void journal_spend(struct core *core, struct moment now);
 void journal_closed(struct core *core, const struct record *record, struct moment now);
 const char *outcome_text(enum launch_outcome outcome);
 

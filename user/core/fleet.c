@@ -68,9 +68,10 @@ bool instance_billed(const struct instance *instance)
 	       (instance->state == INSTANCE_PENDING || instance->state == INSTANCE_RUNNING);
 }
 
-/* current: this host (the base replica, unless it is an instance of the pool itself), what runs or
- * starts, and what is on its way. ready: of these, what serves. */
-void replicas_count(const struct core *core, const struct policy_state *policy, int32_t *current,
+/* current: what runs or starts, what is on its way, and the base: this host, unless it is an
+ * instance of the pool itself; in a fleet the hosts of the service that are none of the policy's
+ * instances. ready: of these, what serves. */
+void replicas_count(struct core *core, struct policy_state *policy, int32_t *current,
 		    int32_t *ready)
 {
 	const struct lane *lane = policy->lane;
@@ -87,7 +88,11 @@ void replicas_count(const struct core *core, const struct policy_state *policy, 
 		++*current;
 		*ready += (*it)->serving || is_self;
 	}
-	if (!self) {
+	if (core->config.fleet) {
+		hosts_count(core, policy);
+		*current += policy->hosts;
+		*ready += policy->hosts;
+	} else if (!self) {
 		++*current;
 		++*ready;
 	}
@@ -359,6 +364,9 @@ void core_fleet(struct core *core, const struct fleet_view *view, struct moment 
 		if (!instance->gone && instance->view != core->views)
 			miss_instance(core, instance, view->asked_ns, now);
 	}
+	hosts_see(core, view);
+	pause_by_tags(core, view, now);
+	counts_old(core);
 	orders_settle(core, view->asked_ns, now);
 	lanes_shown(core, view->asked_ns, now);
 	instances_tick(core, now);

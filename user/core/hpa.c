@@ -3,7 +3,7 @@
  * pkg/controller/podautoscaler/horizontal.go. */
 #include "core/hpa_private.h"
 
-void lines_add(struct lines *lines, const char *format, ...)
+void lines_append(struct lines *lines, const char *format, ...)
 {
 	size_t room = lines->size - lines->length;
 	va_list arguments;
@@ -44,7 +44,7 @@ static bool propose_all(const struct hpa_input *input, struct hpa_result *result
 	if (invalid < policy->metrics.count)
 		lines_add(lines, "a metric is not known: no scale-down from %d to %d\n",
 			  input->current, result->proposed);
-	snprintf(result->reason, sizeof(result->reason), "%s", failure ? failure : "");
+	result->reason = failure ? failure : "";
 	return false;
 }
 
@@ -52,7 +52,7 @@ static void decide(struct hpa_result *result, int32_t desired, const char *reaso
 {
 	result->valid = true;
 	result->proposed = result->stabilized = result->desired = desired;
-	snprintf(result->reason, sizeof(result->reason), "%s", reason);
+	result->reason = reason;
 }
 
 /* What is decided before any metric is read. */
@@ -89,18 +89,25 @@ static uint32_t longest_period(const struct scaling_rules *rules)
 	return longest;
 }
 
-void hpa_evaluate(struct hpa_state *state, const struct hpa_input *input, struct hpa_result *result)
+/* recordInitialRecommendation: what there was at the start does not shrink too soon. */
+static void remember_start(struct hpa_state *state, const struct hpa_input *input)
 {
-	struct lines lines = {.at = result->arithmetic, .size = sizeof(result->arithmetic)};
-	const char *reason = "";
-
-	memset(result, 0, sizeof(*result));
-	state->longest_up_s = longest_period(&input->policy->up);
-	state->longest_down_s = longest_period(&input->policy->down);
-	/* recordInitialRecommendation: what there was at the start does not shrink too soon. */
 	if (!state->recommendations.count)
 		*vec_push(&state->recommendations) =
 			(struct hpa_recommendation){input->now_ns, input->current};
+}
+
+void hpa_evaluate(struct hpa_state *state, const struct hpa_input *input, struct hpa_result *result)
+{
+	struct lines lines = {.at = input->arithmetic, .size = HPA_TEXT_SIZE};
+	const char *reason = "";
+
+	*result = (struct hpa_result){.reason = ""};
+	if (lines.at)
+		*lines.at = '\0';
+	state->longest_up_s = longest_period(&input->policy->up);
+	state->longest_down_s = longest_period(&input->policy->down);
+	remember_start(state, input);
 	if (decide_by_bounds(input, result, &lines))
 		return;
 	if (!propose_all(input, result, &lines)) {
@@ -111,9 +118,27 @@ void hpa_evaluate(struct hpa_state *state, const struct hpa_input *input, struct
 	result->stabilized = hpa_stabilize(state, input, result->proposed, &lines);
 	result->desired = hpa_limit(state, input, result->stabilized, &reason, &lines);
 	result->limited = result->desired != result->stabilized;
-	snprintf(result->reason, sizeof(result->reason), "%s", reason);
+	result->reason = reason;
 	lines_add(&lines, "%d -> %d replicas (%s; %d to %d)", input->current, result->desired,
 		  reason, input->policy->min_replicas, input->policy->max_replicas);
+}
+
+/* Again on a copy. That the same recommendation is in it twice changes neither a lowest nor a
+ * highest. */
+void hpa_explain(const struct hpa_state *state, const struct hpa_input *input,
+		 char out[HPA_TEXT_SIZE])
+{
+	struct hpa_input again = *input;
+	struct hpa_state copy = {0};
+	struct hpa_result result;
+
+	vec_for_each (it, &state->recommendations)
+		*vec_push(&copy.recommendations) = *it;
+	vec_for_each (it, &state->events)
+		*vec_push(&copy.events) = *it;
+	again.arithmetic = out;
+	hpa_evaluate(&copy, &again, &result);
+	hpa_state_free(&copy);
 }
 
 /* storeScaleEvent: takes the place of one that no policy of its own direction counts any more. */

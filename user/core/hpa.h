@@ -49,6 +49,8 @@ struct hpa_input {
 			      alone, unless minReplicas is 0. Where nobody can do that, no replicas
 			      are simply too few */
 	uint64_t now_ns;
+	char *arithmetic; /* HPA_TEXT_SIZE bytes for one line a step, for explain; NULL: not wanted,
+			     which is much cheaper */
 };
 
 #define HPA_TEXT_SIZE 1024
@@ -60,17 +62,20 @@ struct hpa_result {
 	int32_t desired; /* after policies and min/max */
 	uint32_t metric; /* index of the metric that gave proposed */
 	bool limited;
-	char reason[40]; /* upstream's ScalingLimited reason: "DesiredWithinRange",
+	const char *reason; /* a constant: upstream's ScalingLimited reason: "DesiredWithinRange",
 			    "TooManyReplicas", "TooFewReplicas", "ScaleUpLimit", "ScaleDownLimit";
 			    its ScalingActive reason where that is false: "ScalingDisabled",
 			    "FailedGetExternalMetric", ... */
-	char arithmetic[HPA_TEXT_SIZE]; /* one line a step, for explain */
 };
 
 /* Remembers the recommendation in state. Does not record a scale event: the caller does when it
  * acts. */
 void hpa_evaluate(struct hpa_state *state, const struct hpa_input *input,
 		  struct hpa_result *result);
+/* What hpa_evaluate() with this input wrote or would have written, once it has been called: leaves
+ * state as it is. */
+void hpa_explain(const struct hpa_state *state, const struct hpa_input *input,
+		 char out[HPA_TEXT_SIZE]);
 void hpa_scaled(struct hpa_state *state, uint64_t now_ns, int32_t change);
 void hpa_state_free(struct hpa_state *state);
 

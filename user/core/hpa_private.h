@@ -5,12 +5,18 @@
 
 #include "core/hpa.h"
 
-/* The lines of hpa_result.arithmetic; what does not fit is cut off. */
+/* The lines of hpa_input.arithmetic; what does not fit is cut off. Without a place nothing is
+ * formatted. */
 struct lines {
-	char *at;
+	char *at; /* NULL: nobody reads them */
 	size_t size, length;
 };
-void lines_add(struct lines *lines, const char *format, ...) _printf_(2, 3);
+#define lines_add(lines, ...)                             \
+	do {                                              \
+		if ((lines)->at)                          \
+			lines_append(lines, __VA_ARGS__); \
+	} while (0)
+void lines_append(struct lines *lines, const char *format, ...) _printf_(2, 3);
 
 /* What one metric proposes. False: it could not be read. */
 bool hpa_propose(const struct hpa_input *input, const struct policy_metric *metric,

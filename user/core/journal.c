@@ -257,6 +257,15 @@ void journal_epoch(struct core *core, struct moment now)
 	line_write(core, true);
 }
 
+void journal_spend(struct core *core, struct moment now)
+{
+	struct text *line = line_begin(core, "spend", now);
+
+	text_add(line, ",\"spend\":");
+	spend_write(&core->spend, line);
+	line_write(core, false);
+}
+
 void journal_closed(struct core *core, const struct record *record, struct moment now)
 {
 	struct text *line = line_begin(core, "closed", now);

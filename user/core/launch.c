@@ -94,6 +94,7 @@ static void take_instance(struct core *core, const struct open_order *open,
 		instance->usd_per_hour = override->usd_per_hour;
 		instance->vcpus = override->vcpus;
 		instance->memory_mib = override->memory_mib;
+		instance->subnet = subnet_find(core, override->subnet_id);
 	}
 	instance_describe(core, instance);
 }
@@ -173,6 +174,8 @@ static bool attempt_may(struct core *core, struct record *record, uint32_t rest,
 			  now);
 	else if (why)
 		give_up(core, record, rest, why, now);
+	else if (core->pauses.count)
+		record_retry(core, record, now.mono_ns + NS_PER_S / 2);
 	else if (lane == LANE_HELD)
 		drop_rest(core, record, rest, held, now);
 	else if (lane == LANE_BUSY)
@@ -390,8 +393,9 @@ void core_launched(struct core *core, const struct launch_result *result, struct
 	struct open_order *open = order_find(core, result->token);
 	struct record *record;
 
-	if (!open)
+	if (dry_run_answered(core, result, now) || !open)
 		return;
+	counts_old(core);
 	record = record_find(core, open->order.decision);
 	if (result->sent_ns && record && record->decision.edge_ns && record->attempts == 1 &&
 	    open->tries == 1)

@@ -210,7 +210,7 @@ static void drop_dear_spot(struct pool_state *pool)
 			vec_remove(&spot->list, i);
 }
 
-static void offer_add(struct pool_state *pool, const struct offering *offering)
+static void offer_add(struct core *core, struct pool_state *pool, const struct offering *offering)
 {
 	const struct subnet *subnet = subnet_of(pool->class, offering->zone);
 	const struct launch_template *template = template_of(pool->class, offering);
@@ -227,6 +227,8 @@ static void offer_add(struct pool_state *pool, const struct offering *offering)
 	set_text(offer->override.launch_template, template->name);
 	offer->override.usd_per_hour = offering->usd_per_hour;
 	offer->override.priority = -1;
+	offer->subnet = subnet_find(core, subnet->id);
+	offer->quota = quota_find(core, offering->instance_type, offering->capacity_type);
 }
 
 void offers_rebuild(struct core *core, struct pool_state *pool)
@@ -237,7 +239,7 @@ void offers_rebuild(struct core *core, struct pool_state *pool)
 		return;
 	vec_for_each (offering, &pool->offerings)
 		if (!has_no_capacity(core, offering))
-			offer_add(pool, offering);
+			offer_add(core, pool, offering);
 	for (size_t t = 0; t < ARRAY_SIZE(pool->offers); t++)
 		if (pool->offers[t].list.count)
 			qsort(pool->offers[t].list.at, pool->offers[t].list.count,
@@ -253,10 +255,9 @@ void offers_rebuild_all(struct core *core)
 
 struct pool_state *pool_find(struct core *core, const char *name)
 {
-	for (size_t i = 0; i < core->pools_count; i++)
-		if (str_equal(core->pools[i].pool->name, name))
-			return &core->pools[i];
-	return NULL;
+	struct pool_state *pool = map_get(&core->pools_by_name, hash_text(name));
+
+	return pool && strcmp(pool->pool->name, name) == 0 ? pool : NULL;
 }
 
 /* Size and price of an instance, from its pool's offerings. */

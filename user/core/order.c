@@ -25,7 +25,7 @@ static void tag_add(struct launch_order *order, const char *key, const char *val
 }
 
 /* The class's own first, so that none of them can stand in for one of ours. */
-static void order_tags(struct core *core, struct launch_order *order)
+void order_tags(struct core *core, struct launch_order *order)
 {
 	const struct pool_state *pool = pool_find(core, order->pool);
 	const struct policy_state *policy = policy_find(core, order->policy);
@@ -116,7 +116,7 @@ void order_remove(struct core *core, struct open_order *open)
 			vec_remove(&open->lane->orders, i);
 			break;
 		}
-	core->last_evaluated_ns = 0;
+	evaluate_soon(core, open->order.policy);
 	open_order_free(open);
 }
 
@@ -183,10 +183,10 @@ static void order_ask(struct core *core, struct open_order *open, struct moment 
 	core->effects.launch(core->effects.arg, &open->order);
 }
 
-/* Whether calls may be made: this core leads, acts, and can remember. */
+/* Whether calls may be made: this core leads, acts, is not paused, and can remember. */
 bool may_call(const struct core *core)
 {
-	return core->started && core->leads && !core->journal_error &&
+	return core->started && core->leads && !core->journal_error && !core->pauses.count &&
 	       core->config.mode == MODE_ACT;
 }
 

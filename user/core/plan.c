@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How many, and from which offers: within launches per minute, the pool's cpu and memory and the
- * dollars per hour. EC2 may choose any override of a call, so the limits are held with the largest
- * and dearest one that is left in it.
+ * How many, and from which offers: within launches per minute, the largest surge, dollars per hour
+ * and day, the pool's cpu and memory, free addresses and quotas. EC2 may choose any override of a
+ * call, so the limits are held with the largest and dearest one that is left in it.
  */
 #include <math.h>
 
@@ -10,27 +10,20 @@
 
 #define MINUTE_NS (60 * NS_PER_S)
 
-struct room {
-	double cpus, memory_mib, usd; /* INFINITY: no limit */
-};
-
-struct usage_now {
-	double cpus, memory_mib; /* of the pool */
-	double usd; /* of everything */
-	bool usd_unknown, size_unknown;
-};
-
 void plan_free(struct plan *plan)
 {
 	vec_free(&plan->overrides);
 }
 
-static void plan_hold(struct plan *plan, const char *key, const char *format, ...) _printf_(3, 4);
-static void plan_hold(struct plan *plan, const char *key, const char *format, ...)
+static void plan_hold(struct plan *plan, const char *key, enum brake brake, const char *format, ...)
+	_printf_(4, 5);
+static void plan_hold(struct plan *plan, const char *key, enum brake brake, const char *format, ...)
 {
 	va_list arguments;
 
 	plan->count = 0;
+	if (brake < BRAKE_COUNT)
+		plan->brakes |= 1U << brake;
 	set_text(plan->held_key, key);
 	va_start(arguments, format);
 	vsnprintf(plan->held, sizeof(plan->held), format, arguments);
@@ -40,13 +33,15 @@ static void plan_hold(struct plan *plan, const char *key, const char *format, ..
 static uint32_t launches_in_last_minute(struct core *core, uint64_t now_ns)
 {
 	uint32_t used = 0;
+	size_t kept = 0;
 
-	for (size_t i = core->launches.count; i-- > 0;) {
-		if (core->launches.at[i].time_ns + MINUTE_NS <= now_ns)
-			vec_remove(&core->launches, i);
-		else
-			used += core->launches.at[i].count;
+	vec_for_each (launch, &core->launches) {
+		if (launch->time_ns + MINUTE_NS <= now_ns)
+			continue;
+		used += launch->count;
+		core->launches.at[kept++] = *launch;
 	}
+	core->launches.count = kept;
 	return used;
 }
 
@@ -56,36 +51,6 @@ void launches_forget(struct core *core, const char *token, uint32_t unused)
 	vec_for_each (launch, &core->launches)
 		if (strcmp(launch->token, token) == 0)
 			launch->count -= MIN(unused, launch->count);
-}
-
-static void usage_add(struct usage_now *usage, bool of_pool, double count, uint32_t vcpus,
-		      uint64_t memory_mib, double usd)
-{
-	if (of_pool) {
-		usage->cpus += count * vcpus;
-		usage->memory_mib += count * (double)memory_mib;
-		usage->size_unknown |= !vcpus;
-	}
-	if (isnan(usd))
-		usage->usd_unknown = true;
-	else
-		usage->usd += count * usd;
-}
-
-static struct usage_now usage_count(const struct core *core, const struct pool_state *pool)
-{
-	struct usage_now usage = {0};
-
-	vec_for_each (it, &core->instances)
-		if (instance_billed(*it))
-			usage_add(&usage, strcmp((*it)->pool, pool->pool->name) == 0, 1,
-				  (*it)->vcpus, (*it)->memory_mib, (*it)->usd_per_hour);
-	vec_for_each (it, &core->orders)
-		if (order_coming(*it))
-			usage_add(&usage, strcmp((*it)->order.pool, pool->pool->name) == 0,
-				  order_coming(*it), (*it)->vcpus_worst, (*it)->memory_mib_worst,
-				  (*it)->usd_worst);
-	return usage;
 }
 
 static bool offer_failed(const struct record *record, const struct offer *offer,
@@ -98,17 +63,6 @@ static bool offer_failed(const struct record *record, const struct offer *offer,
 				       type))
 			return true;
 	return false;
-}
-
-static bool offer_fits(const struct offer *offer, const struct room *room, uint32_t count)
-{
-	double price = offer->override.usd_per_hour;
-
-	if (offer->override.vcpus * (double)count > room->cpus ||
-	    (double)offer->override.memory_mib * count > room->memory_mib)
-		return false;
-	/* Within rounding, so that ten of 0.1 are one. */
-	return isinf(room->usd) || (!isnan(price) && price * count <= room->usd + 1e-9);
 }
 
 static size_t offers_left(const struct offers *offers, const struct record *record,
@@ -136,7 +90,7 @@ static void plan_take(struct plan *plan, const struct offers *offers, const stru
 
 	vec_for_each (offer, &offers->list) {
 		if (offer_failed(record, offer, plan->capacity_type) ||
-		    !offer_fits(offer, room, plan->count))
+		    offer_room(offer, room, ROOM_ALL) < plan->count)
 			continue;
 		if (new_type(plan, offer->override.instance_type) && types++ >= TYPES_PER_ORDER) {
 			types = TYPES_PER_ORDER;
@@ -152,15 +106,16 @@ static void plan_take(struct plan *plan, const struct offers *offers, const stru
 	}
 }
 
-/* The most, up to count, of which at least one offer stays within every limit. */
+/* The most of which at least one offer stays within every limit of these kinds. */
 static uint32_t most_that_fit(const struct offers *offers, const struct record *record,
-			      enum capacity_type type, const struct room *room, uint32_t count)
+			      enum capacity_type type, const struct room *room, uint32_t kinds)
 {
-	for (; count; count--)
-		vec_for_each (offer, &offers->list)
-			if (!offer_failed(record, offer, type) && offer_fits(offer, room, count))
-				return count;
-	return 0;
+	uint32_t most = 0;
+
+	vec_for_each (offer, &offers->list)
+		if (!offer_failed(record, offer, type))
+			most = MAX(most, offer_room(offer, room, kinds));
+	return most;
 }
 
 static bool choose_capacity_type(struct core *core, struct pool_state *pool,
@@ -169,7 +124,7 @@ static bool choose_capacity_type(struct core *core, struct pool_state *pool,
 	const struct class_state *class = pool->class;
 
 	if (!class || !class->ready) {
-		plan_hold(plan, "class", "EC2NodeClass %s is not ready: %s",
+		plan_hold(plan, "class", BRAKE_COUNT, "EC2NodeClass %s is not ready: %s",
 			  pool->pool->node_class ? pool->pool->node_class : "?",
 			  class && *class->problem ? class->problem : "not resolved yet");
 		return false;
@@ -183,7 +138,7 @@ static bool choose_capacity_type(struct core *core, struct pool_state *pool,
 		return true;
 	}
 	plan_hold(
-		plan, "offerings",
+		plan, "offerings", BRAKE_COUNT,
 		"NodePool %s leaves nothing to buy: %zu offerings meet its requirements, %zu kinds "
 		"without capacity are remembered, none has a subnet, a launch template and "
 		"capacity",
@@ -191,125 +146,270 @@ static bool choose_capacity_type(struct core *core, struct pool_state *pool,
 	return false;
 }
 
-/* The tightest limit that leaves no room for a single one says why nothing is launched. */
-static void hold_for_room(struct plan *plan, const struct pool_state *pool,
-			  const struct offers *offers, const struct room *room, double usd_limit)
-{
-	struct room one = {INFINITY, INFINITY, room->usd};
-	bool priced = false;
+/* ---- what binds ---- */
 
-	vec_for_each (offer, &offers->list)
-		priced |= !isnan(offer->override.usd_per_hour);
-	if (!isinf(room->usd) && !priced) {
-		plan_hold(plan, "limit:price",
-			  "--max-usd-per-hour %.4g is set and no price is known for NodePool %s",
-			  usd_limit, pool->pool->name);
-		return;
-	}
-	if (!most_that_fit(offers, NULL, plan->capacity_type, &one, 1)) {
-		plan_hold(plan, "limit:usd",
-			  "--max-usd-per-hour %.4g leaves %.4g, the cheapest offer costs %.4g",
-			  usd_limit, MAX(room->usd, 0), offers->list.at[0].override.usd_per_hour);
-		return;
-	}
-	one = (struct room){room->cpus, INFINITY, INFINITY};
-	if (!most_that_fit(offers, NULL, plan->capacity_type, &one, 1)) {
-		plan_hold(plan, "limit:cpu", "NodePool %s limits cpu to %g: %g are left",
-			  pool->pool->name, pool->pool->limit_cpus, MAX(room->cpus, 0));
-		return;
-	}
-	plan_hold(plan, "limit:room", "the limits of NodePool %s leave no room for one more",
-		  pool->pool->name);
+static const struct {
+	enum room_kind kind;
+	enum brake brake;
+} ROOM_BRAKES[] = {
+	{ROOM_USD_HOUR, BRAKE_USD_PER_HOUR}, {ROOM_USD_DAY, BRAKE_USD_PER_DAY},
+	{ROOM_CPU, BRAKE_POOL_LIMITS},	     {ROOM_MEMORY, BRAKE_POOL_LIMITS},
+	{ROOM_SUBNET, BRAKE_SUBNET},	     {ROOM_QUOTA, BRAKE_QUOTA},
+};
+
+/* Which kinds leave room for fewer than that, each looked at by itself. */
+static uint32_t kinds_below(const struct offers *offers, const struct record *record,
+			    const struct plan *plan, const struct room *room, uint32_t wanted)
+{
+	uint32_t kinds = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ROOM_BRAKES); i++)
+		if (most_that_fit(offers, record, plan->capacity_type, room, ROOM_BRAKES[i].kind) <
+		    wanted)
+			kinds |= ROOM_BRAKES[i].kind;
+	return kinds;
 }
 
-static void say_room(const struct pool_state *pool, const struct usage_now *usage,
-		     const struct room *room, double usd_limit, const struct plan *plan,
-		     uint32_t wanted, char *out, size_t size)
+static void note_brakes(struct plan *plan, uint32_t kinds)
 {
-	bool bound = plan->count < wanted;
+	for (size_t i = 0; i < ARRAY_SIZE(ROOM_BRAKES); i++)
+		if (kinds & ROOM_BRAKES[i].kind)
+			plan->brakes |= 1U << ROOM_BRAKES[i].brake;
+}
 
+static void hold_for_usd(struct core *core, struct plan *plan, const struct offers *offers,
+			 const struct room *room, uint32_t kinds)
+{
+	const struct core_limits *limits = &core->config.limits;
+	double cheapest = offers->list.at[0].override.usd_per_hour;
+	double now = core->usd_running + core->usd_coming;
+
+	if (isnan(cheapest))
+		plan_hold(plan, "limit:price", BRAKE_COUNT,
+			  "--max-usd-per-%s %.4g is set and no price is known for the NodePool",
+			  kinds & ROOM_USD_HOUR ? "hour" : "day",
+			  kinds & ROOM_USD_HOUR ? limits->usd_per_hour : limits->usd_per_day);
+	else if (kinds & ROOM_USD_HOUR)
+		plan_hold(plan, "limit:usd", BRAKE_COUNT,
+			  "--max-usd-per-hour %.4g leaves %.4g, the cheapest offer costs %.4g",
+			  limits->usd_per_hour, MAX(room->usd_hour, 0), cheapest);
+	else
+		plan_hold(plan, "limit:usd-day", BRAKE_COUNT,
+			  "--max-usd-per-day %.4g: %.4g were spent in 24 hours, what runs or is "
+			  "coming costs %.4g in the next hour, the cheapest offer %.4g",
+			  limits->usd_per_day, room->usd_day_spent, now, cheapest);
+}
+
+static void hold_for_quota(struct plan *plan, const struct offers *offers)
+{
+	vec_for_each (offer, &offers->list)
+		if (offer->quota) {
+			plan_hold(plan, "limit:quota", BRAKE_COUNT,
+				  "the quota \"%s\" of %g vCPUs leaves no room: %g run or are "
+				  "coming",
+				  offer->quota->quota.name, offer->quota->quota.vcpus,
+				  offer->quota->vcpus_used);
+			return;
+		}
+}
+
+static void hold_for_subnet(struct plan *plan, const struct offers *offers)
+{
+	const struct subnet_state *subnet = offers->list.at[0].subnet;
+
+	plan_hold(plan, "limit:subnet", BRAKE_COUNT,
+		  "no subnet has an address left: of %s %u were free, %u are taken by what was "
+		  "launched since or is coming",
+		  subnet->id, subnet->free_addresses, subnet->taken);
+}
+
+/* The limit that leaves no room for a single one says why nothing is launched. */
+static void hold_for_room(struct core *core, struct plan *plan, const struct pool_state *pool,
+			  const struct offers *offers, const struct room *room)
+{
+	uint32_t kinds = kinds_below(offers, NULL, plan, room, 1);
+
+	if (kinds & (ROOM_USD_HOUR | ROOM_USD_DAY))
+		hold_for_usd(core, plan, offers, room, kinds);
+	else if (kinds & ROOM_CPU)
+		plan_hold(plan, "limit:cpu", BRAKE_COUNT,
+			  "NodePool %s limits cpu to %g: %g are left", pool->pool->name,
+			  pool->pool->limit_cpus, MAX(room->cpus, 0));
+	else if (kinds & ROOM_QUOTA)
+		hold_for_quota(plan, offers);
+	else if (kinds & ROOM_SUBNET)
+		hold_for_subnet(plan, offers);
+	else
+		plan_hold(plan, "limit:room", BRAKE_COUNT,
+			  "the limits of NodePool %s leave no room for one more", pool->pool->name);
+	note_brakes(plan, kinds ? kinds : ROOM_CPU);
+}
+
+static const char *bound_text(bool bound)
+{
+	return bound ? "bound" : "not bound";
+}
+
+static void say_pool(const struct pool_state *pool, const struct room *room, uint32_t kinds,
+		     char *out, size_t size)
+{
 	if (pool->pool->cpu_limited)
 		line_add(out, size, "NodePool %s cpu: %g of %g in use or coming, %g left: %s",
-			 pool->pool->name, usage->cpus, pool->pool->limit_cpus, MAX(room->cpus, 0),
-			 bound && plan->vcpus_worst * (double)wanted > room->cpus ? "bound"
-										  : "not bound");
+			 pool->pool->name, pool->usage.cpus, pool->pool->limit_cpus,
+			 MAX(room->cpus, 0), bound_text(kinds & ROOM_CPU));
 	if (pool->pool->memory_limited)
 		line_add(out, size, "NodePool %s memory: %.4g of %.4g GiB in use or coming: %s",
-			 pool->pool->name, usage->memory_mib / 1024,
+			 pool->pool->name, pool->usage.memory_mib / 1024,
 			 pool->pool->limit_memory_bytes / (1 << 30),
-			 bound && (double)plan->memory_mib_worst * wanted > room->memory_mib
-				 ? "bound"
-				 : "not bound");
-	if (isinf(usd_limit))
-		line_add(out, size, "usd per hour: no limit (%.4g now)", usage->usd);
-	else
-		line_add(out, size, "usd per hour: %.4g of %.4g, %.4g more at worst: %s",
-			 usage->usd, usd_limit, plan->usd_worst * plan->count,
-			 bound && !(plan->usd_worst * wanted <= room->usd + 1e-9) ? "bound"
-										  : "not bound");
+			 bound_text(kinds & ROOM_MEMORY));
 }
 
-static void plan_room(struct core *core, struct pool_state *pool, uint32_t wanted,
-		      const struct record *record, struct plan *plan, char *limits, size_t size)
+static void say_usd(const struct core *core, const struct room *room, const struct plan *plan,
+		    uint32_t kinds, char *out, size_t size)
 {
-	const struct offers *offers = &pool->offers[plan->capacity_type];
-	double usd_limit = core->config.limits.usd_per_hour;
-	struct usage_now usage = usage_count(core, pool);
-	struct room room = {INFINITY, INFINITY, INFINITY};
-	uint32_t allowed = plan->count;
+	const struct core_limits *limits = &core->config.limits;
+	double now = core->usd_running + core->usd_coming;
+
+	if (isinf(limits->usd_per_hour))
+		line_add(out, size, "usd per hour: no limit (%.4g now)", now);
+	else
+		line_add(out, size, "usd per hour: %.4g of %.4g, %.4g more at worst: %s", now,
+			 limits->usd_per_hour, plan->usd_worst * plan->count,
+			 bound_text(kinds & ROOM_USD_HOUR));
+	if (!isinf(limits->usd_per_day))
+		line_add(out, size,
+			 "usd per day: %.4g spent in 24 h, %.4g in the next hour, %.4g more at "
+			 "worst, of %.4g: %s",
+			 room->usd_day_spent, now, plan->usd_worst * plan->count,
+			 limits->usd_per_day, bound_text(kinds & ROOM_USD_DAY));
+}
+
+static void say_addresses(const struct plan *plan, uint32_t kinds, uint32_t wanted, char *out,
+			  size_t size)
+{
+	if (kinds & ROOM_SUBNET)
+		line_add(out, size,
+			 "free addresses: no subnet has %u left, %u are asked for: bound", wanted,
+			 plan->count);
+	if (kinds & ROOM_QUOTA)
+		line_add(out, size, "vCPU quota: leaves no room for %u, %u are asked for: bound",
+			 wanted, plan->count);
+}
+
+/* ---- the plan ---- */
+
+static struct room room_of(struct core *core, const struct pool_state *pool, struct moment now)
+{
+	const struct core_limits *limits = &core->config.limits;
+	struct room room = {INFINITY, INFINITY, INFINITY, INFINITY, 0};
+	double usd = core->usd_running + core->usd_coming;
 
 	if (pool->pool->cpu_limited)
-		room.cpus = pool->pool->limit_cpus - usage.cpus;
+		room.cpus = pool->pool->limit_cpus - pool->usage.cpus;
 	if (pool->pool->memory_limited)
-		room.memory_mib = pool->pool->limit_memory_bytes / (1 << 20) - usage.memory_mib;
-	if (!isinf(usd_limit))
-		room.usd = usd_limit - usage.usd;
-	if (!isinf(usd_limit) && usage.usd_unknown) {
-		plan_hold(plan, "limit:price",
-			  "--max-usd-per-hour %.4g is set and the price of something that runs or "
+		room.memory_mib =
+			pool->pool->limit_memory_bytes / (1 << 20) - pool->usage.memory_mib;
+	if (!isinf(limits->usd_per_hour))
+		room.usd_hour = limits->usd_per_hour - usd;
+	if (isinf(limits->usd_per_day))
+		return room;
+	/* What was spent, and one hour more of what runs, of what is coming and of this. */
+	spend_tick(core, now);
+	room.usd_day_spent = spend_last_day(&core->spend, now.wall_ns);
+	room.usd_day = limits->usd_per_day - room.usd_day_spent - usd;
+	return room;
+}
+
+/* A limit cannot be held against what is not known. */
+static bool hold_for_unknown(const struct core *core, const struct pool_state *pool,
+			     struct plan *plan)
+{
+	const struct core_limits *limits = &core->config.limits;
+	bool hour = !isinf(limits->usd_per_hour);
+
+	if ((hour || !isinf(limits->usd_per_day)) && core->usd_unknown)
+		plan_hold(plan, "limit:price", hour ? BRAKE_USD_PER_HOUR : BRAKE_USD_PER_DAY,
+			  "--max-usd-per-%s %.4g is set and the price of something that runs or "
 			  "is coming is not known",
-			  usd_limit);
-		line_add(limits, size, "usd per hour: %s: bound", plan->held);
-		return;
-	}
-	if ((pool->pool->cpu_limited || pool->pool->memory_limited) && usage.size_unknown) {
-		plan_hold(plan, "limit:size",
+			  hour ? "hour" : "day", hour ? limits->usd_per_hour : limits->usd_per_day);
+	else if ((pool->pool->cpu_limited || pool->pool->memory_limited) &&
+		 pool->usage.size_unknown)
+		plan_hold(plan, "limit:size", BRAKE_POOL_LIMITS,
 			  "NodePool %s has limits and the size of something in it that runs or is "
 			  "coming is not known",
 			  pool->pool->name);
-		line_add(limits, size, "limits: %s: bound", plan->held);
-		return;
-	}
-	plan->count = most_that_fit(offers, record, plan->capacity_type, &room, allowed);
-	if (!plan->count) {
-		hold_for_room(plan, pool, offers, &room, usd_limit);
+	else
+		return false;
+	return true;
+}
+
+static void plan_room(struct core *core, struct pool_state *pool, uint32_t wanted,
+		      const struct record *record, struct moment now, struct plan *plan,
+		      char *limits, size_t size)
+{
+	const struct offers *offers = &pool->offers[plan->capacity_type];
+	struct room room;
+	uint32_t allowed = plan->count, most, kinds;
+
+	counts_refresh(core);
+	room = room_of(core, pool, now);
+	if (hold_for_unknown(core, pool, plan)) {
 		line_add(limits, size, "%s: bound", plan->held);
 		return;
 	}
+	most = most_that_fit(offers, record, plan->capacity_type, &room, ROOM_ALL);
+	plan->count = MIN(allowed, most);
+	if (!plan->count) {
+		hold_for_room(core, plan, pool, offers, &room);
+		line_add(limits, size, "%s: bound", plan->held);
+		return;
+	}
+	kinds = most < allowed ? kinds_below(offers, record, plan, &room, allowed) : 0;
+	note_brakes(plan, kinds);
 	plan_take(plan, offers, record, &room);
-	say_room(pool, &usage, &room, usd_limit, plan, wanted, limits, size);
+	say_pool(pool, &room, kinds, limits, size);
+	say_usd(core, &room, plan, kinds, limits, size);
+	say_addresses(plan, kinds, wanted, limits, size);
+}
+
+static bool plan_rate(struct core *core, uint32_t wanted, struct moment now, struct plan *plan,
+		      char *limits, size_t size)
+{
+	uint32_t per_minute = core->config.limits.launches_per_minute;
+	uint32_t used = launches_in_last_minute(core, now.mono_ns);
+	uint32_t surge = core->config.limits.surge;
+
+	plan->count = MIN(wanted, surge);
+	if (plan->count < wanted) {
+		line_add(limits, size, "surge: %u at most in one decision, %u wanted: bound", surge,
+			 wanted);
+		plan->brakes |= 1U << BRAKE_SURGE;
+	}
+	wanted = plan->count;
+	plan->count = MIN(wanted, per_minute - MIN(per_minute, used));
+	line_add(limits, size, "launches per minute: %u of %u used, %u wanted: %s", used,
+		 per_minute, wanted, bound_text(plan->count < wanted));
+	if (plan->count < wanted)
+		plan->brakes |= 1U << BRAKE_LAUNCHES_PER_MINUTE;
+	if (!wanted)
+		plan_hold(plan, "limit:surge", BRAKE_SURGE, "the largest surge is 0");
+	else if (!plan->count)
+		plan_hold(plan, "limit:launches", BRAKE_LAUNCHES_PER_MINUTE,
+			  "--max-launches-per-minute %u: %u were launched in the last minute",
+			  per_minute, used);
+	return plan->count > 0;
 }
 
 void plan_make(struct core *core, struct pool_state *pool, uint32_t wanted,
 	       const struct record *record, struct moment now, struct plan *plan, char *limits,
 	       size_t limits_size)
 {
-	uint32_t per_minute = core->config.limits.launches_per_minute;
-	uint32_t used = launches_in_last_minute(core, now.mono_ns);
-
 	memset(plan, 0, sizeof(*plan));
-	plan->count = MIN(wanted, per_minute - MIN(per_minute, used));
-	line_add(limits, limits_size, "launches per minute: %u of %u used, %u wanted: %s", used,
-		 per_minute, wanted, plan->count < wanted ? "bound" : "not bound");
-	if (!plan->count) {
-		plan_hold(plan, "limit:launches",
-			  "--max-launches-per-minute %u: %u were launched in the last minute",
-			  per_minute, used);
+	if (!plan_rate(core, wanted, now, plan, limits, limits_size))
 		return;
-	}
 	if (!choose_capacity_type(core, pool, record, plan)) {
 		line_add(limits, limits_size, "%s", plan->held);
 		return;
 	}
-	plan_room(core, pool, wanted, record, plan, limits, limits_size);
+	plan_room(core, pool, wanted, record, now, plan, limits, limits_size);
 }

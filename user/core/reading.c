@@ -1,31 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From frames to readings. Of each host's newest frame only what policies ask of it is kept: one
- * contribution for each metric of each policy. Which listeners a selector takes is worked out once
- * per listener, not once per frame.
+ * From frames to readings. Of each host's newest frame only what the policies of its services ask
+ * of it is kept: one contribution for each metric. Which listeners a selector takes is worked out
+ * once per listener, not once per frame; frames may bring them in any order.
  */
 #include <math.h>
 
 #include "core/core_private.h"
 
-void host_view_free(struct host_view *view)
+/* What a selector may ask of the host itself; everything else is asked of the listener. */
+static const char *host_label(const struct member *member, const char *key)
 {
-	if (!view)
-		return;
-	free(view->contributions);
-	free(view->match_bits);
-	vec_free(&view->matches);
-	free(view);
+	if (!member)
+		return NULL;
+	if (strcmp(key, "host") == 0)
+		return member->host->host;
+	if (strcmp(key, "instance_id") == 0)
+		return member->host->instance_id;
+	if (strcmp(key, "service") == 0)
+		return member->service->name;
+	return NULL;
 }
 
-static bool selector_takes(const struct label_terms *selector, const struct indicator *indicator)
+static bool selector_takes(const struct member *member, const struct label_terms *selector,
+			   const struct indicator *indicator)
 {
-	char value[300];
+	char buffer[300];
 
 	vec_for_each (term, &selector->list) {
-		bool known = indicator_label(indicator, term->key, value, sizeof(value)) == 0;
+		const char *value = host_label(member, term->key);
 
-		if (!label_term_matches(term, known && *value ? value : NULL))
+		if (!value && indicator_label(indicator, term->key, buffer, sizeof(buffer)) == 0)
+			value = buffer;
+		if (!label_term_matches(term, value && *value ? value : NULL))
 			return false;
 	}
 	return true;
@@ -37,11 +44,12 @@ static bool container_takes(const char *container, const struct owner *owner)
 	       str_equal(container, owner->container_id) || str_equal(container, owner->process);
 }
 
-bool metric_takes(const struct policy_metric *metric, const struct indicator *indicator)
+bool metric_takes(const struct member *member, const struct policy_metric *metric,
+		  const struct indicator *indicator)
 {
 	switch (metric->source) {
 	case SOURCE_EXTERNAL:
-		return selector_takes(&metric->selector, indicator);
+		return selector_takes(member, &metric->selector, indicator);
 	case SOURCE_CONTAINER_CPU:
 		return container_takes(metric->container, &indicator->owner);
 	case SOURCE_RESOURCE_CPU:
@@ -60,44 +68,96 @@ static uint64_t owner_print(const struct owner *owner)
 	return (owner->cgroup_id * 31 + (uint64_t)owner->kind) ^ name ^ (process << 1);
 }
 
-static size_t words_of(const struct core *core)
+/* ---- which metrics take which listener ---- */
+
+static size_t more_words(const struct service *service)
 {
-	return (core->metrics_count + 63) / 64;
+	return service->metrics_count ? (service->metrics_count - 1) / 64 : 0;
 }
 
-static void match_one(const struct core *core, const struct indicator *indicator, uint64_t *bits)
+static uint64_t *match_word(struct member *member, size_t slot, size_t word)
 {
-	memset(bits, 0, words_of(core) * sizeof(*bits));
-	for (size_t m = 0; m < core->metrics_count; m++)
-		if (metric_takes(core->metrics[m].metric, indicator))
-			bits[m / 64] |= 1ULL << (m % 64);
+	if (!word)
+		return &member->matches.at[slot].bits;
+	return &member->more_bits.at[slot * more_words(member->service) + word - 1];
 }
 
-static void match_all(const struct core *core, struct host_view *view, const struct frame *frame)
+static void match_one(struct member *member, size_t slot, const struct indicator *indicator)
 {
-	size_t words = words_of(core);
+	const struct service *service = member->service;
 
-	if (!words)
-		return; /* no policy selects anything */
-	if (view->match_bits_count < frame->count * words) {
-		size_t capacity = view->match_bits_count;
+	for (size_t word = 0; word <= more_words(service); word++)
+		*match_word(member, slot, word) = 0;
+	for (size_t m = 0; m < service->metrics_count; m++)
+		if (metric_takes(member, service->metrics[m].metric, indicator))
+			*match_word(member, slot, m / 64) |= 1ULL << (m % 64);
+}
 
-		view->match_bits = vec_grow(view->match_bits, &capacity, frame->count * words,
-					    sizeof(*view->match_bits));
-		view->match_bits_count = capacity;
-	}
+static void matches_clear(struct member *member)
+{
+	vec_clear(&member->matches);
+	vec_clear(&member->more_bits);
+	map_free(&member->matches_by_id);
+}
+
+/* Listeners mostly come in the order of the frame before. */
+static size_t slot_of(struct member *member, size_t index, uint64_t id)
+{
+	size_t known;
+
+	if (index < member->matches.count && member->matches.at[index].id == id)
+		return index;
+	known = (size_t)(uintptr_t)map_get(&member->matches_by_id, id);
+	if (known)
+		return known - 1;
+	*vec_push(&member->matches) = (struct match){.id = id, .owner = UINT64_MAX};
+	for (size_t word = 0; word < more_words(member->service); word++)
+		vec_push(&member->more_bits);
+	map_put(&member->matches_by_id, id, (void *)(uintptr_t)member->matches.count);
+	return member->matches.count - 1;
+}
+
+/* Afterwards core->slots says for each indicator where its match stands. */
+static void match_all(struct core *core, struct member *member, const struct frame *frame)
+{
+	if (member->matches.count > 2 * frame->count + 64)
+		matches_clear(member); /* of listeners long gone, too */
+	vec_clear(&core->slots);
 	for (size_t i = 0; i < frame->count; i++) {
 		const struct indicator *indicator = &frame->indicators[i];
-		struct match is = {indicator->id, owner_print(&indicator->owner)};
+		size_t slot = slot_of(member, i, indicator->id);
+		uint64_t owner = owner_print(&indicator->owner);
 
-		if (i >= view->matches.count)
-			*vec_push(&view->matches) = (struct match){0};
-		else if (view->matches.at[i].id == is.id && view->matches.at[i].owner == is.owner)
+		*vec_push(&core->slots) = (uint32_t)slot;
+		if (member->matches.at[slot].owner == owner)
 			continue;
-		view->matches.at[i] = is;
-		match_one(core, indicator, &view->match_bits[i * words]);
+		member->matches.at[slot].owner = owner;
+		match_one(member, slot, indicator);
 	}
 }
+
+/* One metric of one host's frame. */
+struct look {
+	const struct core *core;
+	struct member *member;
+	const struct frame *frame;
+	size_t m;
+	uint64_t newest_ns;
+};
+
+static bool takes(const struct look *look, size_t indicator)
+{
+	uint64_t word = *match_word(look->member, look->core->slots.at[indicator], look->m / 64);
+
+	return word & (1ULL << (look->m % 64));
+}
+
+static const struct policy_metric *metric_of(const struct look *look)
+{
+	return look->member->service->metrics[look->m].metric;
+}
+
+/* ---- who speaks ---- */
 
 /* More machines do nothing for these: they do not count towards buying any. */
 static bool capacity_would_not_help(enum diagnosis diagnosis)
@@ -144,20 +204,32 @@ static void speakers_offer(struct speakers *speakers, const struct indicator *wh
 	speakers->age_ns[at] = age_ns;
 }
 
-static void speakers_keep(const struct speakers *speakers, struct contribution *out)
+/* Where and whose it is does not change while the listener is the same. */
+static void speaker_keep(struct witness *witness, const struct indicator *who)
 {
-	out->witnesses_count = speakers->count;
-	for (size_t i = 0; i < speakers->count; i++) {
-		struct witness *witness = &out->witnesses[i];
-		const struct indicator *who = speakers->who[i];
-
+	if (witness->id != who->id || !*witness->address) {
+		witness->id = who->id;
 		indicator_address(who, witness->address);
-		set_text(witness->owner, who->owner.name);
+	}
+	text_copy(witness->owner, sizeof(witness->owner), who->owner.name);
+	witness->diagnosis = who->diagnosis;
+	witness->left_out = capacity_would_not_help(who->diagnosis);
+	text_copy(witness->reason, sizeof(witness->reason), who->reason);
+}
+
+static void speakers_keep(const struct speakers *speakers, struct testimony *out)
+{
+	out->count = 0;
+	for (size_t i = 0; i < speakers->count; i++) {
+		struct witness *witness = &out->at[out->count];
+
+		/* One that has nothing to say is enough. */
+		if (i && !(speakers->value[i] > 0))
+			continue;
+		speaker_keep(witness, speakers->who[i]);
 		witness->value = speakers->value[i];
 		witness->age_ns = speakers->age_ns[i];
-		witness->diagnosis = who->diagnosis;
-		witness->left_out = capacity_would_not_help(who->diagnosis);
-		set_text(witness->reason, who->reason);
+		out->count++;
 	}
 }
 
@@ -185,31 +257,27 @@ static void add_indicator(struct contribution *out, const struct indicator *indi
 	out->pressing += is_of_the_processor(which) || indicator->diagnosis != DIAGNOSIS_IDLE;
 }
 
-static uint64_t indicator_age(const struct frame *frame, const struct indicator *indicator,
-			      uint64_t newest_ns)
+static uint64_t indicator_age(const struct look *look, const struct indicator *indicator)
 {
-	return frame->age_ns + (newest_ns - MIN(newest_ns, indicator->time_ns));
+	return look->frame->age_ns + (look->newest_ns - MIN(look->newest_ns, indicator->time_ns));
 }
 
-static void contribute_external(const struct core *core, const struct host_view *view,
-				const struct frame *frame, size_t m, uint64_t newest_ns,
-				struct contribution *out)
+static void contribute_external(const struct look *look, struct contribution *out)
 {
-	const struct policy_metric *metric = core->metrics[m].metric;
+	const struct policy_metric *metric = metric_of(look);
 	struct speakers speakers = {0};
-	size_t words = words_of(core);
 
-	for (size_t i = 0; i < frame->count; i++) {
-		const struct indicator *indicator = &frame->indicators[i];
+	for (size_t i = 0; i < look->frame->count; i++) {
+		const struct indicator *indicator = &look->frame->indicators[i];
 		uint64_t age_ns;
 		double value;
 
-		if (!(view->match_bits[i * words + m / 64] & (1ULL << (m % 64))))
+		if (!takes(look, i))
 			continue;
 		out->matched++;
-		age_ns = indicator_age(frame, indicator, newest_ns);
+		age_ns = indicator_age(look, indicator);
 		value = indicator->value[metric->metric][metric->statistic];
-		if (age_ns > core->config.limits.stale_ns) {
+		if (age_ns > look->core->config.limits.stale_ns) {
 			out->stale++;
 			continue;
 		}
@@ -221,50 +289,40 @@ static void contribute_external(const struct core *core, const struct host_view 
 		add_indicator(out, indicator, metric, value);
 		speakers_offer(&speakers, indicator, value, age_ns);
 	}
-	speakers_keep(&speakers, out);
+	speakers_keep(&speakers, &look->member->testimonies[look->m]);
 }
 
 /* Several listeners of one owner share its CPU: it is counted once. */
-static bool owner_counted(const struct core *core, const struct host_view *view,
-			  const struct frame *frame, size_t m, size_t before)
+static bool owner_counted(struct map *counted, const struct owner *owner)
 {
-	size_t words = words_of(core);
-
-	for (size_t i = 0; i < before; i++)
-		if (view->match_bits[i * words + m / 64] & (1ULL << (m % 64)) &&
-		    frame->indicators[i].owner.cgroup_id ==
-			    frame->indicators[before].owner.cgroup_id)
-			return true;
-	return false;
+	return map_put(counted, owner->cgroup_id, counted) != NULL;
 }
 
-static void contribute_container(const struct core *core, const struct host_view *view,
-				 const struct frame *frame, size_t m, uint64_t newest_ns,
-				 struct contribution *out)
+static void contribute_container(const struct look *look, struct contribution *out)
 {
-	const struct policy_metric *metric = core->metrics[m].metric;
-	size_t words = words_of(core);
+	const struct policy_metric *metric = metric_of(look);
+	struct map counted = {0};
 
-	for (size_t i = 0; i < frame->count; i++) {
-		const struct indicator *indicator = &frame->indicators[i];
+	for (size_t i = 0; i < look->frame->count; i++) {
+		const struct indicator *indicator = &look->frame->indicators[i];
 		double cores = indicator->value[METRIC_CPU_CORES][STAT_FAST];
 		double share = indicator->value[METRIC_CPU_UTILIZATION][STAT_FAST];
-		uint64_t age_ns = indicator_age(frame, indicator, newest_ns);
+		uint64_t age_ns = indicator_age(look, indicator);
 
-		if (!(view->match_bits[i * words + m / 64] & (1ULL << (m % 64))) ||
-		    owner_counted(core, view, frame, m, i))
+		if (!takes(look, i) || owner_counted(&counted, &indicator->owner))
 			continue;
 		out->matched++;
-		if (age_ns > core->config.limits.stale_ns) {
+		if (age_ns > look->core->config.limits.stale_ns) {
 			out->stale++;
 		} else if (isnan(cores)) {
 			out->unknown++;
 		} else {
 			out->age_ns = MAX(out->age_ns, age_ns);
-			out->limit += share > 0 ? cores / share : frame->host_cpus;
+			out->limit += share > 0 ? cores / share : look->frame->host_cpus;
 			add_indicator(out, indicator, metric, cores);
 		}
 	}
+	map_free(&counted);
 }
 
 static void contribute_host(const struct frame *frame, struct contribution *out)
@@ -282,53 +340,56 @@ static void contribute_host(const struct frame *frame, struct contribution *out)
 	out->pressing = 1;
 }
 
-static struct host_view *host_find(struct core *core, const char *host)
+/* Of another host: no figure of it may be one that no host can have. */
+static void distrust(struct contribution *out)
 {
-	struct host_view *view;
-
-	vec_for_each (it, &core->hosts)
-		if (strcmp((*it)->host, host) == 0)
-			return *it;
-	view = calloc(1, sizeof(*view));
-	if (!view)
-		return NULL;
-	view->contributions = calloc(MAX(core->metrics_count, 1), sizeof(*view->contributions));
-	if (!view->contributions) {
-		free(view);
-		return NULL;
+	if (!isfinite(out->usage) || !isfinite(out->usage_up) || !isfinite(out->limit)) {
+		*out = (struct contribution){.matched = out->matched, .unknown = out->matched};
+		return;
 	}
-	set_text(view->host, host);
-	*vec_push(&core->hosts) = view;
-	return view;
+	out->usage = MAX(out->usage, 0);
+	out->usage_up = MAX(out->usage_up, 0);
+	out->limit = MAX(out->limit, 0);
+	if (!isfinite(out->fast_up) || !isfinite(out->trend_up)) {
+		out->fast_up = out->usage_up;
+		out->trend_up = NAN;
+	}
 }
 
-/* Keeps what the policies need of this host's newest frame. */
-void frame_take(struct core *core, const struct frame *frame, struct moment now)
+static void contribute(const struct look *look)
 {
-	struct host_view *view = host_find(core, frame->host);
-	uint64_t newest_ns = 0;
+	struct contribution *out =
+		&look->member->service->contributions[look->m].list.at[look->member->at];
 
-	if (!view)
-		return;
-	view->received_ns = now.mono_ns;
-	view->age_ns = frame->age_ns;
-	for (size_t i = 0; i < frame->count; i++)
-		newest_ns = MAX(newest_ns, frame->indicators[i].time_ns);
-	match_all(core, view, frame);
-	for (size_t m = 0; m < core->metrics_count; m++) {
-		struct contribution *out = &view->contributions[m];
+	memset(out, 0, sizeof(*out));
+	switch (metric_of(look)->source) {
+	case SOURCE_EXTERNAL:
+		contribute_external(look, out);
+		break;
+	case SOURCE_CONTAINER_CPU:
+		contribute_container(look, out);
+		break;
+	case SOURCE_RESOURCE_CPU:
+		contribute_host(look->frame, out);
+		break;
+	}
+	if (look->core->config.fleet)
+		distrust(out);
+}
 
-		memset(out, 0, sizeof(*out));
-		switch (core->metrics[m].metric->source) {
-		case SOURCE_EXTERNAL:
-			contribute_external(core, view, frame, m, newest_ns, out);
-			break;
-		case SOURCE_CONTAINER_CPU:
-			contribute_container(core, view, frame, m, newest_ns, out);
-			break;
-		case SOURCE_RESOURCE_CPU:
-			contribute_host(frame, out);
-			break;
-		}
+/* Keeps what the policies of its services need of this host's newest frame. */
+void frame_take(struct core *core, struct host_view *host, const struct frame *frame)
+{
+	struct look look = {.core = core, .frame = frame};
+
+	for (size_t i = 0; i < frame->count; i++) {
+		look.newest_ns = MAX(look.newest_ns, frame->indicators[i].time_ns);
+		host->responded |= frame->indicators[i].responses > 0;
+	}
+	vec_for_each (member, &host->members) {
+		look.member = *member;
+		match_all(core, *member, frame);
+		for (look.m = 0; look.m < (*member)->service->metrics_count; look.m++)
+			contribute(&look);
 	}
 }

@@ -329,6 +329,13 @@ static int replay_closed(struct core *core, const cJSON *json)
 	return 0;
 }
 
+static int replay_spend(struct core *core, const cJSON *json, char reason[160])
+{
+	if (spend_read(&core->spend, cJSON_GetObjectItemCaseSensitive(json, "spend")) < 0)
+		return no_sense(reason, "a sum of what was spent that makes no sense");
+	return 0;
+}
+
 static int replay_kind(struct core *core, const cJSON *json, const char *kind, char reason[160])
 {
 	if (strcmp(kind, "decision") == 0)
@@ -353,6 +360,8 @@ static int replay_kind(struct core *core, const cJSON *json, const char *kind, c
 	}
 	if (strcmp(kind, "closed") == 0)
 		return replay_closed(core, json);
+	if (strcmp(kind, "spend") == 0)
+		return replay_spend(core, json, reason);
 	return no_sense(reason, "unknown kind of line \"%.60s\"", kind);
 }
 

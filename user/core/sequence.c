@@ -293,7 +293,7 @@ void lanes_shown(struct core *core, uint64_t asked_ns, struct moment now)
 			continue;
 		if (!over)
 			lane->taken = 0;
-		core->last_evaluated_ns = 0; /* the policy decides anew, now */
+		evaluate_soon(core, lane->policy); /* it decides anew, now */
 	}
 }
 

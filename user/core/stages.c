@@ -168,7 +168,7 @@ static bool is_of_service(const struct policy *policy, const struct indicator *i
 		if (metric->source == SOURCE_RESOURCE_CPU)
 			continue;
 		named = true;
-		if (metric_takes(metric, indicator))
+		if (metric_takes(NULL, metric, indicator))
 			return true;
 	}
 	return !named && strcmp(indicator->owner.process, "forerun") != 0;

@@ -177,6 +177,7 @@ int core_lead(struct core *core, uint64_t epoch, const char *state, struct momen
 	if (r < 0)
 		return r;
 	core->leads = true;
+	brake_everything(core, BRAKE_STANDBY, NULL, now);
 	core->epoch = epoch;
 	core->lead_ns = now.mono_ns;
 	core->fleet_known = false;
@@ -196,6 +197,7 @@ void core_yield(struct core *core, const char *why, struct moment now)
 	if (!core->leads)
 		return;
 	core->leads = false;
+	brake_everything(core, BRAKE_STANDBY, why, now);
 	orders_yield(core, why, now);
 	retirements_yield(core, why, now);
 }
