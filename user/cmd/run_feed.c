@@ -77,7 +77,11 @@ static bool selects(const struct label_terms *selector, const struct indicator *
 {
 	vec_for_each (term, &selector->list) {
 		char value[320];
-		bool known = indicator_label(indicator, term->key, value, sizeof(value)) == 0;
+		bool known;
+
+		if (is_host_label(term->key))
+			continue; /* there is one host */
+		known = indicator_label(indicator, term->key, value, sizeof(value)) == 0;
 
 		if (!label_term_matches(term, known ? value : NULL))
 			return false;

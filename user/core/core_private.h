@@ -462,7 +462,7 @@ void hosts_count(const struct core *core, struct policy_state *policy);
 bool service_settled(struct core *core, struct service *service, struct moment now);
 
 /* ---- reading.c ---- */
-/* member: whose labels a selector may name too; NULL: those of the listener alone. */
+/* member: whose labels a selector may name too; NULL: any host will do. */
 bool metric_takes(const struct member *member, const struct policy_metric *metric,
 		  const struct indicator *indicator);
 void frame_take(struct core *core, struct host_view *host, const struct frame *frame);

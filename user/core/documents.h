@@ -174,6 +174,9 @@ const struct node_class *documents_class(const struct documents *documents, cons
 /* Kubernetes resource quantity ("500m", "1Gi", "2e3"). -EINVAL when it is none. */
 int quantity_parse(const char *text, double *value);
 
+/* A label of a selector that is asked of the host and not of its listener: host, instance_id. */
+bool is_host_label(const char *key);
+
 /* value: NULL when the label does not exist. Gt and Lt compare integers. */
 bool label_term_matches(const struct label_term *term, const char *value);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What only all documents together can say: references between them, and names taken twice. */
+#include "base/map.h"
 #include "core/documents_read.h"
 
 static void problem_of(struct problems *problems, const struct origin *origin, unsigned line,
@@ -29,14 +30,19 @@ static void taken_twice(struct problems *problems, const char *kind, const char 
 }
 
 /* Each document against those before it. */
-#define CHECK_NAMES(problems, kind, list)                                                  \
-	for (size_t i = 0; i < (list)->count; i++)                                         \
-		for (size_t j = 0; j < i; j++)                                             \
-			if (str_equal((list)->at[i].name, (list)->at[j].name)) {           \
-				taken_twice(problems, kind, (list)->at[i].name,            \
-					    &(list)->at[j].origin, &(list)->at[i].origin); \
-				break;                                                     \
-			}
+#define CHECK_NAMES(problems, kind, list)                                             \
+	do {                                                                          \
+		struct map names = {0};                                               \
+		vec_for_each (it, list) {                                             \
+			__typeof__(it) first = map_get(&names, hash_text(it->name));  \
+			if (first && str_equal(first->name, it->name))                \
+				taken_twice(problems, kind, it->name, &first->origin, \
+					    &it->origin);                             \
+			else                                                          \
+				map_put(&names, hash_text(it->name), it);             \
+		}                                                                     \
+		map_free(&names);                                                     \
+	} while (0)
 
 static void no_such(struct problems *problems, const struct origin *origin, unsigned line,
 		    unsigned column, const char *kind, const char *name, const char *const *names,
@@ -55,38 +61,86 @@ static void no_such(struct problems *problems, const struct origin *origin, unsi
 	problem_of(problems, origin, line, column, text);
 }
 
-static void check_policy(const struct documents *documents, size_t index, struct problems *problems)
+/* Who scales which pool, so that thousands of policies are looked at once each. */
+struct scaled {
+	struct map pools; /* hash of the pool -> its first policy */
+	struct map services; /* hash of pool and service -> their first policy */
+};
+
+static uint64_t hash_of_two(const char *first, const char *second)
 {
-	const struct policy *policy = &documents->policies.at[index];
-
-	if (!documents_pool(documents, policy->pool)) {
-		_cleanup_free_ const char **names =
-			calloc(documents->pools.count + 1, sizeof(*names));
-
-		for (size_t i = 0; i < documents->pools.count; i++)
-			names[i] = documents->pools.at[i].name;
-		no_such(problems, &policy->origin, policy->pool_line, policy->pool_column,
-			"NodePool", policy->pool, names, documents->pools.count);
-	}
-	for (size_t i = 0; i < index; i++) {
-		const struct policy *other = &documents->policies.at[i];
-		_cleanup_free_ char *text = NULL;
-
-		if (!str_equal(other->pool, policy->pool))
-			continue;
-		text = str_printf("NodePool \"%s\" is scaled by HorizontalPodAutoscaler \"%s\" "
-				  "already, expected one for each",
-				  policy->pool, other->name);
-		problem_of(problems, &policy->origin, policy->pool_line, policy->pool_column, text);
-		break;
-	}
+	return hash_text(first) * 31 + hash_text(second);
 }
 
-static void check_pool(const struct documents *documents, const struct pool *pool,
+/* The policy before it that this one may not share its pool with; NULL: it may. */
+static const struct policy *rival_of(const struct scaled *scaled, const struct policy *policy)
+{
+	const struct policy *first = map_get(&scaled->pools, hash_text(policy->pool));
+
+	if (!first || !policy->service_given || !first->service_given)
+		return first;
+	return map_get(&scaled->services, hash_of_two(policy->pool, policy->service));
+}
+
+static void note_scaled(struct scaled *scaled, struct policy *policy)
+{
+	if (!map_get(&scaled->pools, hash_text(policy->pool)))
+		map_put(&scaled->pools, hash_text(policy->pool), policy);
+	map_put(&scaled->services, hash_of_two(policy->pool, policy->service ?: policy->name),
+		policy);
+}
+
+static void check_pool_of(const struct documents *documents, const struct policy *policy,
+			  struct problems *problems)
+{
+	_cleanup_free_ const char **names = calloc(documents->pools.count + 1, sizeof(*names));
+
+	for (size_t i = 0; i < documents->pools.count; i++)
+		names[i] = documents->pools.at[i].name;
+	no_such(problems, &policy->origin, policy->pool_line, policy->pool_column, "NodePool",
+		policy->pool, names, documents->pools.count);
+}
+
+/* Two policies share a pool only when each says which service it scales. */
+static void check_policy(struct policy *policy, struct scaled *scaled, struct problems *problems)
+{
+	const struct policy *rival = rival_of(scaled, policy);
+	_cleanup_free_ char *text = NULL;
+
+	note_scaled(scaled, policy);
+	if (!rival)
+		return;
+	text = str_printf("NodePool \"%s\" is scaled by HorizontalPodAutoscaler \"%s\" already, "
+			  "expected one for each%s",
+			  policy->pool, rival->name,
+			  policy->service_given || rival->service_given
+				  ? ", or another forerun.dev/service at every one of them"
+				  : "");
+	problem_of(problems, &policy->origin, policy->pool_line, policy->pool_column, text);
+}
+
+static void check_policies(const struct documents *documents, struct problems *problems)
+{
+	struct scaled scaled = {0};
+	struct map pools = {0};
+
+	vec_for_each (pool, &documents->pools)
+		map_put(&pools, hash_text(pool->name), pool);
+	vec_for_each (policy, &documents->policies) {
+		const struct pool *pool = map_get(&pools, hash_text(policy->pool));
+
+		if (!pool || !str_equal(pool->name, policy->pool))
+			check_pool_of(documents, policy, problems);
+		check_policy(policy, &scaled, problems);
+	}
+	map_free(&pools);
+	map_free(&scaled.pools);
+	map_free(&scaled.services);
+}
+
+static void check_pool(const struct documents *documents, const struct pool *pool, bool used,
 		       struct problems *problems)
 {
-	bool used = false;
-
 	if (!documents_class(documents, pool->node_class)) {
 		_cleanup_free_ const char **names =
 			calloc(documents->classes.count + 1, sizeof(*names));
@@ -96,8 +150,6 @@ static void check_pool(const struct documents *documents, const struct pool *poo
 		no_such(problems, &pool->origin, pool->node_class_line, pool->node_class_column,
 			"EC2NodeClass", pool->node_class, names, documents->classes.count);
 	}
-	vec_for_each (policy, &documents->policies)
-		used |= str_equal(policy->pool, pool->name);
 	if (!used) {
 		_cleanup_free_ char *text = str_printf(
 			"no HorizontalPodAutoscaler scales NodePool \"%s\": nothing will "
@@ -108,16 +160,26 @@ static void check_pool(const struct documents *documents, const struct pool *poo
 	}
 }
 
+static void check_pools(const struct documents *documents, struct problems *problems)
+{
+	struct map used = {0};
+
+	vec_for_each (policy, &documents->policies)
+		map_put(&used, hash_text(policy->pool), policy);
+	vec_for_each (pool, &documents->pools)
+		check_pool(documents, pool, map_get(&used, hash_text(pool->name)) != NULL,
+			   problems);
+	map_free(&used);
+}
+
 int documents_check(const struct documents *documents, struct problems *problems)
 {
 	size_t before = problems->errors;
 
-	CHECK_NAMES(problems, "HorizontalPodAutoscaler", &documents->policies)
-	CHECK_NAMES(problems, "NodePool", &documents->pools)
-	CHECK_NAMES(problems, "EC2NodeClass", &documents->classes)
-	for (size_t i = 0; i < documents->policies.count; i++)
-		check_policy(documents, i, problems);
-	vec_for_each (pool, &documents->pools)
-		check_pool(documents, pool, problems);
+	CHECK_NAMES(problems, "HorizontalPodAutoscaler", &documents->policies);
+	CHECK_NAMES(problems, "NodePool", &documents->pools);
+	CHECK_NAMES(problems, "EC2NodeClass", &documents->classes);
+	check_policies(documents, problems);
+	check_pools(documents, problems);
 	return problems->errors > before ? -EINVAL : 0;
 }

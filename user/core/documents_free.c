@@ -42,6 +42,7 @@ static void policy_free(struct policy *policy)
 	vec_free(&policy->down.policies);
 	free(policy->origin.file);
 	free(policy->name);
+	free(policy->service);
 	free(policy->pool);
 }
 

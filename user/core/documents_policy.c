@@ -11,10 +11,10 @@
 #define SELECTOR_TERMS_MAX 64
 #define DEFAULT_CPU_UTILIZATION 80
 
-/* The labels of indicator_label(), and the two that choose a statistic. */
+/* The labels of indicator_label(), those of the host, and the two that choose a statistic. */
 static const char *const SELECTOR_LABELS[] = {
-	"address", "port",	   "netns",   "owner_kind", "owner",	 "unit",
-	"process", "container_id", "pod_uid", "window",	    "statistic",
+	"address",	"port",	   "netns", "owner_kind",  "owner",  "unit",	  "process",
+	"container_id", "pod_uid", "host",  "instance_id", "window", "statistic",
 };
 static const char *const OPERATORS[] = {"In", "NotIn", "Exists", "DoesNotExist"};
 static const enum label_operator OPERATOR_OF[] = {LABEL_IN, LABEL_NOT_IN, LABEL_EXISTS,
@@ -400,6 +400,45 @@ static void read_metrics(const struct cursor *spec, struct policy *policy)
 			"found no External metric, expected at least one where minReplicas is 0");
 }
 
+/* ---- the service ---- */
+
+#define ANNOTATION_PREFIX "forerun.dev/"
+#define SERVICE_ANNOTATION ANNOTATION_PREFIX "service"
+
+static void check_annotations(const struct cursor *annotations)
+{
+	struct key_values values = {0};
+
+	read_string_map(annotations, &values);
+	vec_for_each (it, &values.list) {
+		struct cursor at = cursor_field(annotations, it->key);
+
+		if (str_starts(it->key, ANNOTATION_PREFIX) &&
+		    strcmp(it->key, SERVICE_ANNOTATION) != 0)
+			cursor_refuse(&at, "unknown annotation, expected %s", SERVICE_ANNOTATION);
+	}
+	key_values_free(&values);
+}
+
+/* What the policy scales: the service that its annotation names, else the one of its own name. */
+static void read_service(const struct cursor *document, struct policy *policy)
+{
+	struct cursor metadata = cursor_field(document, "metadata");
+	struct cursor annotations = cursor_field(&metadata, "annotations");
+	struct cursor at = cursor_field(&annotations, SERVICE_ANNOTATION);
+
+	if (!cursor_present(&at)) {
+		policy->service = policy->name ? strdup(policy->name) : NULL;
+	} else if (read_string(&at, &policy->service)) {
+		policy->service_given = true;
+		if (!is_dns_label(policy->service))
+			cursor_expected(&at, "a service's name: at most 63 lower case letters, "
+					     "digits and '-', with a letter or digit at both ends");
+	}
+	if (cursor_present(&annotations))
+		check_annotations(&annotations);
+}
+
 /* ---- the whole ---- */
 
 static void read_scale_target(const struct cursor *spec, struct policy *policy)
@@ -462,12 +501,15 @@ void read_policy(const struct cursor *document, struct policy *policy)
 		{"metrics"},
 		{"behavior"},
 	};
+	size_t before = document->problems->errors;
 	struct cursor spec = cursor_field(document, "spec");
 	struct cursor behavior = cursor_field(&spec, "behavior");
 
 	if (!read_mapping(document, DOCUMENT, ARRAY_SIZE(DOCUMENT)))
 		return;
 	read_metadata(document, &policy->name);
+	if (document->problems->errors == before)
+		read_service(document, policy);
 	if (!read_mapping(&spec, SPEC, ARRAY_SIZE(SPEC)))
 		return;
 	read_scale_target(&spec, policy);

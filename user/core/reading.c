@@ -11,15 +11,16 @@
 /* What a selector may ask of the host itself; everything else is asked of the listener. */
 static const char *host_label(const struct member *member, const char *key)
 {
-	if (!member)
-		return NULL;
 	if (strcmp(key, "host") == 0)
 		return member->host->host;
 	if (strcmp(key, "instance_id") == 0)
 		return member->host->instance_id;
-	if (strcmp(key, "service") == 0)
-		return member->service->name;
 	return NULL;
+}
+
+bool is_host_label(const char *key)
+{
+	return strcmp(key, "host") == 0 || strcmp(key, "instance_id") == 0;
 }
 
 static bool selector_takes(const struct member *member, const struct label_terms *selector,
@@ -28,8 +29,10 @@ static bool selector_takes(const struct member *member, const struct label_terms
 	char buffer[300];
 
 	vec_for_each (term, &selector->list) {
-		const char *value = host_label(member, term->key);
+		const char *value = member ? host_label(member, term->key) : NULL;
 
+		if (!member && is_host_label(term->key))
+			continue;
 		if (!value && indicator_label(indicator, term->key, buffer, sizeof(buffer)) == 0)
 			value = buffer;
 		if (!label_term_matches(term, value && *value ? value : NULL))
