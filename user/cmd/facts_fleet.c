@@ -32,7 +32,8 @@ void lease_json(const struct facts *facts, struct text *out)
 		    "{\"leading\":%s,\"epoch\":%llu,\"holder\":", status.held ? "true" : "false",
 		    (unsigned long long)status.epoch);
 	text_add_json(out, status.holder);
-	text_printf(out, ",\"renewals\":%llu,\"failures\":%llu,\"problem\":",
+	text_printf(out, ",\"left_seconds\":%.3f,\"renewals\":%llu,\"failures\":%llu,\"problem\":",
+		    status.held ? (double)status.left_ns / NS_PER_S : 0.0,
 		    (unsigned long long)status.renewals, (unsigned long long)status.failures);
 	text_add_json(out, status.problem);
 	text_add_char(out, '}');

@@ -259,6 +259,21 @@ static void add_brakes(const struct facts *facts, struct moment now, struct text
 	json_end(out, ']');
 }
 
+static void add_lanes(const struct facts *facts, struct moment now, struct text *out)
+{
+	struct lane_view lane;
+
+	json_begin(out, "lanes_held", '[');
+	for (size_t at = 0; core_lane_held(facts->core, &at, now, &lane);) {
+		json_begin(out, NULL, '{');
+		json_text(out, "policy", lane.policy);
+		json_text(out, "pool", lane.pool);
+		json_text(out, "why", lane.why);
+		json_end(out, '}');
+	}
+	json_end(out, ']');
+}
+
 static void add_hosts(const struct host_counts *counts, struct text *out)
 {
 	json_begin(out, "hosts", '{');
@@ -298,6 +313,7 @@ static void add_core(const struct facts *facts, struct moment now, bool all, str
 	if (facts->role == ROLE_CORE)
 		add_hosts(&counts, out);
 	add_brakes(facts, now, out);
+	add_lanes(facts, now, out);
 	add_services(facts, &counts, most, out);
 	add_pools(facts, out);
 	add_nodes(facts, now, most, out);
@@ -321,6 +337,18 @@ void status_json(const struct facts *facts, struct moment now, bool all, struct 
 	json_text(out, "host", facts->host);
 	json_time(out, "time", now.wall_ns);
 	json_number(out, "up_seconds", seconds_since(facts->started.mono_ns, now.mono_ns));
+	if (facts->server) {
+		json_key(out, "agents");
+		agents_json(facts, out);
+		text_add(out, ",\"lease\":");
+		lease_json(facts, out);
+		text_add_char(out, ',');
+	}
+	if (facts->role == ROLE_AGENT) {
+		json_key(out, "cores");
+		cores_json(facts, out);
+		text_add_char(out, ',');
+	}
 	if (facts->core) {
 		json_text(out, "mode", facts->options->mode == MODE_ACT ? "act" : "observe");
 		add_core(facts, now, all, out);

@@ -272,6 +272,18 @@ static void brake_families(struct export_metrics *metrics, const struct brake_st
 	}
 }
 
+static void lane_family(struct export_metrics *metrics, const struct core *core, struct moment now)
+{
+	struct lane_view lane;
+	double held = 0;
+
+	for (size_t at = 0; core_lane_held(core, &at, now, &lane);)
+		held++;
+	single(metrics, "forerun_lanes_held", "gauge", NULL,
+	       "Policies that launch nothing because a launch of another core is not seen yet.",
+	       held);
+}
+
 /* Of a limit that is not set there is no value. */
 static double limit_of(double limit)
 {
@@ -309,6 +321,7 @@ void fleet_metrics(const struct facts *facts, struct export_metrics *metrics)
 	if (facts->role == ROLE_CORE)
 		host_families(metrics, &totals);
 	brake_families(metrics, brakes);
+	lane_family(metrics, facts->core, now);
 	limit_families(metrics, facts, &totals);
 	latency_families(metrics, &times);
 	money_families(metrics, &times);

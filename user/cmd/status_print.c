@@ -197,6 +197,47 @@ static void put_latency(struct page *page, const cJSON *status)
 	    number(latency, "count"));
 }
 
+/* ---- who leads, and to whom an agent reports ---- */
+
+static void put_lead(struct page *page, const cJSON *status)
+{
+	const cJSON *lease = part(status, "lease");
+	char left[24];
+
+	if (!lease)
+		return;
+	if (cJSON_IsNull(lease)) {
+		put(page, INDENT, "lead     this core alone: there is no --lock-table");
+		return;
+	}
+	if (is_true(lease, "leading"))
+		put(page, INDENT,
+		    "lead     this core leads: epoch %.0f, %s left of its lease, %.0f writes "
+		    "failed",
+		    number(lease, "epoch"), span(number(lease, "left_seconds"), left),
+		    number(lease, "failures"));
+	else
+		put(page, INDENT, "lead     this core stands by: %s leads, epoch %.0f",
+		    *words(lease, "holder") ? words(lease, "holder") : "nobody yet",
+		    number(lease, "epoch"));
+	if (*words(lease, "problem"))
+		put(page, INDENT, "         %s", words(lease, "problem"));
+}
+
+static void put_cores(struct page *page, const cJSON *status)
+{
+	const cJSON *it;
+
+	cJSON_ArrayForEach (it, part(status, "cores")) {
+		if (is_true(it, "connected"))
+			put(page, INDENT, "core     %s: connected, %.0f frames, %.0f of them edges",
+			    words(it, "core"), number(it, "frames"), number(it, "edges"));
+		else
+			put(page, INDENT, "core     %s: not connected: %s", words(it, "core"),
+			    *words(it, "reason") ? words(it, "reason") : "connecting");
+	}
+}
+
 /* ---- hosts and brakes ---- */
 
 static void put_hosts(struct page *page, const cJSON *status)
@@ -236,6 +277,9 @@ static void put_brakes(struct page *page, const cJSON *status)
 	}
 	if (cJSON_IsArray(brakes) && !any)
 		put(page, INDENT, "brakes   none holds");
+	cJSON_ArrayForEach (it, part(status, "lanes_held"))
+		put(page, INDENT, "held     %s on %s launches nothing: %s", words(it, "policy"),
+		    words(it, "pool"), words(it, "why"));
 }
 
 /* ---- services ---- */
@@ -404,6 +448,8 @@ void status_print(const cJSON *status, unsigned width, struct text *out)
 	struct page page = {out, MAX(width, 80)};
 
 	put_head(&page, status);
+	put_lead(&page, status);
+	put_cores(&page, status);
 	put_cloud(&page, status);
 	put_money(&page, status);
 	put_latency(&page, status);

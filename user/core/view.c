@@ -141,6 +141,21 @@ bool core_coming(const struct core *core, size_t *at, struct moment now, struct 
 	return false;
 }
 
+bool core_lane_held(const struct core *core, size_t *at, struct moment now, struct lane_view *out)
+{
+	while (*at < core->lanes.count) {
+		const struct lane *lane = core->lanes.at[(*at)++];
+
+		if (!*lane->policy ||
+		    lane_state(core, lane, now, out->why, sizeof(out->why)) != LANE_HELD)
+			continue;
+		out->policy = lane->policy;
+		out->pool = lane->pool;
+		return true;
+	}
+	return false;
+}
+
 /* ---- pools ---- */
 
 static void pool_add(struct pool_view *view, uint32_t count, uint32_t vcpus, uint64_t memory_mib,

@@ -96,6 +96,17 @@ struct coming_view {
 /* Launches that are not over, the newest first; false past the end. Start with *at 0. */
 bool core_coming(const struct core *core, size_t *at, struct moment now, struct coming_view *out);
 
+/* ---- lanes ---- */
+
+/* A policy on its pool that launches nothing, because a launch that is not this core's is not seen
+ * yet. */
+struct lane_view {
+	const char *policy, *pool;
+	char why[CLOUD_TEXT_SIZE];
+};
+/* Those that are held; false past the end. Start with *at 0. */
+bool core_lane_held(const struct core *core, size_t *at, struct moment now, struct lane_view *out);
+
 /* ---- pools ---- */
 
 struct pool_view {
