@@ -139,6 +139,31 @@ static void table_title(struct run *run, char *out, size_t size)
 		 fleet, cloud);
 }
 
+/* Of a core its hosts, and of whoever decides what holds it. */
+static size_t brake_notices(struct run *run, struct table_notice *out)
+{
+	struct brake_status brakes[BRAKE_COUNT];
+	struct core_totals totals;
+	size_t count = 0;
+
+	if (run->role == ROLE_CORE) {
+		core_totals(run->core, &totals);
+		out[count].warns = totals.hosts_silent > 0;
+		snprintf(out[count++].text, sizeof(out->text), "%u hosts report, %u are silent",
+			 totals.hosts - MIN(totals.hosts, totals.hosts_silent),
+			 totals.hosts_silent);
+	}
+	core_brakes(run->core, brakes);
+	for (enum brake brake = 0; brake < BRAKE_COUNT; brake++) {
+		if (!brakes[brake].holding)
+			continue;
+		out[count].warns = brake != BRAKE_STANDBY;
+		snprintf(out[count++].text, sizeof(out->text), "brake %s: %.200s",
+			 brake_name(brake), brakes[brake].text);
+	}
+	return count;
+}
+
 /* Each line erases what stood behind it, and the end erases what stood below. */
 static void put_frame(struct run *run, const struct text *table)
 {
@@ -160,7 +185,7 @@ void table_draw(struct run *run)
 	_cleanup_text_ struct text drawn = {0};
 	struct table_policy policies[POLICIES_SHOWN];
 	struct table_decision decisions[RUN_DECISIONS_SHOWN];
-	struct table_notice notices[RUN_CORES_MOST];
+	struct table_notice notices[MAX(RUN_CORES_MOST, 1 + BRAKE_COUNT)] = {0};
 	char title[640], hint[256];
 	struct table table = {.title = title,
 			      .hint = hint,
@@ -180,6 +205,7 @@ void table_draw(struct run *run)
 	if (run->core) {
 		table.policies_count = table_policies(run, policies);
 		table.decisions_count = table_decisions(run, decisions);
+		table.notices_count = brake_notices(run, notices);
 	} else {
 		table.notices_count = core_notices(run, notices);
 	}
