@@ -50,7 +50,9 @@ struct world {
 
 	VEC(struct launch_order) called; /* launch() calls, not yet answered */
 	VEC(struct terminate_order) terminating;
-	uint64_t launch_calls, terminate_calls;
+	uint64_t launch_calls, terminate_calls, dry_runs;
+	uint64_t brakes_began, brakes_ended; /* told of */
+	char brake_text[CLOUD_TEXT_SIZE];
 	uint64_t lines_at_last_launch;
 	bool launch_was_written;
 
@@ -142,8 +144,13 @@ static inline void world_launch(void *arg, const struct launch_order *order)
 {
 	struct world *world = arg;
 
-	assert_int_equal(world->config.mode, MODE_ACT);
 	assert_true(strlen(order->token) <= 64 && order->count > 0 && order->overrides.count > 0);
+	if (order->dry_run) {
+		assert_int_equal(world->config.mode, MODE_OBSERVE);
+		world->dry_runs++;
+		return;
+	}
+	assert_int_equal(world->config.mode, MODE_ACT);
 	world->launch_calls++;
 	world->lines_at_last_launch = world->journal.count;
 	/* Its own line is written, and the disk is asked for: nothing may be called before. */
@@ -165,6 +172,16 @@ static inline void world_terminate(void *arg, const struct terminate_order *orde
 	memcpy(copy->decision, order->decision, sizeof(copy->decision));
 	vec_for_each (instance, &order->instances)
 		*vec_push(&copy->instances) = *instance;
+}
+
+static inline void world_braked(void *arg, enum brake brake, bool holds, const char *text)
+{
+	struct world *world = arg;
+
+	assert_true(brake < BRAKE_COUNT);
+	world->brakes_began += holds;
+	world->brakes_ended += !holds;
+	snprintf(world->brake_text, sizeof(world->brake_text), "%s", text);
 }
 
 /* ---- EC2 ---- */
@@ -497,8 +514,8 @@ static inline void world_run(struct world *world, uint64_t ns)
 
 static inline void world_core(struct world *world)
 {
-	const struct core_effects effects = {world, world_journal, world_launch, world_terminate,
-					     NULL};
+	const struct core_effects effects = {world,	      world_journal, world_launch,
+					     world_terminate, NULL,	     world_braked};
 
 	assert_int_equal(core_new(&world->config, &world->documents, &effects, &world->core), 0);
 }

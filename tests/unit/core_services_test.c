@@ -1,0 +1,709 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A fleet: whose frames count for which policy, who is a replica, what silence and lies do. */
+#include "core_world.h"
+
+/* Two services on one NodePool. */
+static const char TWO_YAML[] =
+	"apiVersion: autoscaling/v2\n"
+	"kind: HorizontalPodAutoscaler\n"
+	"metadata: {name: web-policy, annotations: {forerun.dev/service: web}}\n"
+	"spec:\n"
+	"  scaleTargetRef: {apiVersion: karpenter.sh/v1, kind: NodePool, name: web}\n"
+	"  maxReplicas: 100\n"
+	"  metrics:\n"
+	"  - type: External\n"
+	"    external:\n"
+	"      metric: {name: forerun_accept_queue_depth, selector: {matchLabels: {port: "
+	"\"80\"}}}\n"
+	"      target: {type: AverageValue, averageValue: \"10\"}\n"
+	"  behavior: {scaleUp: {policies: [{type: Pods, value: 100, periodSeconds: 1}]}, "
+	"scaleDown: {stabilizationWindowSeconds: 10}}\n"
+	"---\n"
+	"apiVersion: autoscaling/v2\n"
+	"kind: HorizontalPodAutoscaler\n"
+	"metadata: {name: api-policy, annotations: {forerun.dev/service: api}}\n"
+	"spec:\n"
+	"  scaleTargetRef: {apiVersion: karpenter.sh/v1, kind: NodePool, name: web}\n"
+	"  maxReplicas: 100\n"
+	"  metrics:\n"
+	"  - type: External\n"
+	"    external:\n"
+	"      metric: {name: forerun_accept_queue_depth, selector: {matchLabels: {port: "
+	"\"80\"}}}\n"
+	"      target: {type: AverageValue, averageValue: \"10\"}\n"
+	"---\n";
+
+enum { WEB, API };
+
+static const struct policy_status *status_of(struct world *world, size_t policy)
+{
+	const struct policy_status *status;
+
+	assert_true(core_policies(world->core, &status) > policy);
+	return &status[policy];
+}
+
+static struct frame frame_of(struct world *world, const char *host, const char *services,
+			     double depth)
+{
+	struct frame frame = {.kind = FRAME_TICK,
+			      .sequence = ++world->sequence,
+			      .host_cpu_cores = world->host_cpu_cores,
+			      .host_cpus = world->host_cpus,
+			      .indicators = world->listeners,
+			      .count = world->listeners_count};
+
+	world_queue(world, depth);
+	for (size_t i = 0; i < world->listeners_count; i++)
+		world->listeners[i].time_ns = world->now.mono_ns;
+	snprintf(frame.host, sizeof(frame.host), "%s", host);
+	snprintf(frame.services, sizeof(frame.services), "%s", services);
+	return frame;
+}
+
+static void report(struct world *world, const char *host, const char *services, double depth)
+{
+	struct frame frame = frame_of(world, host, services, depth);
+
+	core_frame(world->core, &frame, world->now);
+}
+
+/* As an instance of EC2 that says nothing of services. */
+static void report_instance(struct world *world, const char *host, const char *id, double depth)
+{
+	struct frame frame = frame_of(world, host, "", depth);
+
+	snprintf(frame.instance_id, sizeof(frame.instance_id), "%s", id);
+	core_frame(world->core, &frame, world->now);
+}
+
+static void fleet_init(struct world *world, const char *yaml)
+{
+	world_init(world, yaml, WORLD_POOL);
+	world->config.fleet = true;
+	world->config.limits.host_replicas = INFINITY;
+	world->config.limits.launches_per_minute = 1000;
+	world->config.limits.surge = 1000;
+}
+
+/* So many hosts of a service, each with that depth, ten times a second. */
+static void run_hosts(struct world *world, unsigned hosts, const char *services, double depth,
+		      uint64_t ns)
+{
+	for (uint64_t end = world->now.mono_ns + ns; world->now.mono_ns < end;) {
+		world_advance(world, 100 * NS_PER_MS);
+		for (unsigned i = 0; i < hosts; i++) {
+			char name[32];
+
+			snprintf(name, sizeof(name), "host-%u", i);
+			report(world, name, services, depth);
+		}
+		core_tick(world->core, world->now);
+	}
+}
+
+static void fleet_new(struct world *world, unsigned hosts, double depth)
+{
+	fleet_init(world, TWO_YAML);
+	world_start(world);
+	run_hosts(world, hosts, "web", depth, 5 * NS_PER_S);
+	assert_int_equal(world->launch_calls, 0);
+}
+
+static void answer_all(struct world *world)
+{
+	while (world_answer(world))
+		;
+}
+
+/* ---- services ---- */
+
+static void a_frame_counts_only_for_the_policies_of_its_services(void **state)
+{
+	struct world world;
+
+	(void)state;
+	fleet_new(&world, 1, 5);
+	run_hosts(&world, 1, "web", 25, NS_PER_S);
+	assert_int_equal(world.launch_calls, 1);
+	assert_string_equal(world.called.at[0].policy, "web-policy");
+	assert_int_equal(world.called.at[0].count, 2);
+	assert_false(status_of(&world, API)->readings[0].known);
+	assert_non_null(strstr(status_of(&world, API)->held, "no host of service api reports"));
+	assert_int_equal(status_of(&world, API)->replicas, 0);
+	/* A host may run both. */
+	report(&world, "both", "api,web", 3);
+	run_hosts(&world, 1, "web", 25, 100 * NS_PER_MS);
+	assert_float_equal(status_of(&world, API)->readings[0].usage, 3, 1e-9);
+	assert_float_equal(status_of(&world, WEB)->readings[0].usage, 28, 1e-9);
+	world_free(&world);
+}
+
+static void a_host_that_names_no_service_has_the_one_of_its_tags(void **state)
+{
+	struct world world;
+	struct instance_view views[] = {
+		{.id = "i-0a", .state = INSTANCE_RUNNING, .service = "api"},
+		{.id = "i-0b",
+		 .state = INSTANCE_RUNNING,
+		 .owned = true,
+		 .policy = "web-policy",
+		 .pool = "web"},
+		{.id = "i-0c", .state = INSTANCE_RUNNING, .service = "nobody-scales-it"},
+	};
+	struct fleet_view fleet = {views, ARRAY_SIZE(views), 0};
+
+	(void)state;
+	fleet_init(&world, TWO_YAML);
+	world_start(&world);
+	report_instance(&world, "a", "i-0a", 1);
+	assert_false(status_of(&world, API)->readings[0].known);
+	fleet.asked_ns = world.now.mono_ns;
+	core_fleet(world.core, &fleet, world.now);
+	for (int i = 0; i < 3; i++) {
+		world_advance(&world, 100 * NS_PER_MS);
+		report_instance(&world, "a", "i-0a", 1);
+		report_instance(&world, "b", "i-0b", 2);
+		report_instance(&world, "c", "i-0c", 4);
+	}
+	core_tick(world.core, world.now);
+	assert_float_equal(status_of(&world, API)->readings[0].usage, 1, 1e-9);
+	assert_float_equal(status_of(&world, WEB)->readings[0].usage, 2, 1e-9);
+	world_free(&world);
+}
+
+static void hosts_are_replicas_and_own_instances_count_once(void **state)
+{
+	struct world world;
+
+	(void)state;
+	fleet_new(&world, 3, 5);
+	assert_int_equal(status_of(&world, WEB)->replicas, 3);
+	assert_int_equal(status_of(&world, WEB)->ready, 3);
+	run_hosts(&world, 3, "web", 13, NS_PER_S); /* 39 at 10 each: one more */
+	assert_int_equal(world.launch_calls, 1);
+	answer_all(&world);
+	run_hosts(&world, 3, "web", 13, NS_PER_S);
+	assert_int_equal(status_of(&world, WEB)->replicas, 4);
+	assert_int_equal(status_of(&world, WEB)->ready, 3);
+	/* Its agent joins: the same replica. */
+	for (int i = 0; i < 3; i++) {
+		struct frame frame = frame_of(&world, "new", "web", 0);
+
+		world_advance(&world, 100 * NS_PER_MS);
+		snprintf(frame.instance_id, sizeof(frame.instance_id), "%s",
+			 world.instances.at[0].view.id);
+		core_frame(world.core, &frame, world.now);
+	}
+	world_describe(&world);
+	run_hosts(&world, 3, "web", 13, NS_PER_S);
+	assert_int_equal(status_of(&world, WEB)->replicas, 4);
+	assert_int_equal(world.launch_calls, 1);
+	world_free(&world);
+}
+
+static void a_host_is_forgotten_after_ten_minutes_of_silence(void **state)
+{
+	struct world world;
+	struct core_totals totals;
+
+	(void)state;
+	fleet_new(&world, 2, 5);
+	run_hosts(&world, 1, "web", 5, 590 * NS_PER_S);
+	assert_int_equal(status_of(&world, WEB)->replicas, 2);
+	core_totals(world.core, &totals);
+	assert_int_equal(totals.hosts, 2);
+	assert_int_equal(totals.hosts_silent, 1);
+	run_hosts(&world, 1, "web", 5, 20 * NS_PER_S);
+	assert_int_equal(status_of(&world, WEB)->replicas, 1);
+	core_totals(world.core, &totals);
+	assert_int_equal(totals.hosts, 1);
+	assert_int_equal(totals.hosts_forgotten, 1);
+	world_free(&world);
+}
+
+static void a_host_whose_instance_ended_is_none_any_more(void **state)
+{
+	struct world world;
+	struct instance_view view = {.id = "i-0a", .state = INSTANCE_RUNNING, .service = "web"};
+	struct fleet_view fleet = {&view, 1, 0};
+
+	(void)state;
+	fleet_new(&world, 1, 5);
+	core_fleet(world.core, &fleet, world.now);
+	report_instance(&world, "a", "i-0a", 1);
+	run_hosts(&world, 1, "web", 5, 100 * NS_PER_MS);
+	assert_int_equal(status_of(&world, WEB)->replicas, 2);
+	view.state = INSTANCE_SHUTTING_DOWN;
+	fleet.asked_ns = world.now.mono_ns;
+	core_fleet(world.core, &fleet, world.now);
+	/* It still speaks for a while, and counts no more. */
+	report_instance(&world, "a", "i-0a", 1);
+	run_hosts(&world, 1, "web", 5, 100 * NS_PER_MS);
+	assert_int_equal(status_of(&world, WEB)->replicas, 1);
+	assert_float_equal(status_of(&world, WEB)->readings[0].usage, 5, 1e-9);
+	world_free(&world);
+}
+
+/* ---- the start ---- */
+
+static const char MINIMUM_YAML[] =
+	"apiVersion: autoscaling/v2\n"
+	"kind: HorizontalPodAutoscaler\n"
+	"metadata: {name: web}\n"
+	"spec:\n"
+	"  scaleTargetRef: {apiVersion: karpenter.sh/v1, kind: NodePool, name: web}\n"
+	"  minReplicas: 4\n"
+	"  maxReplicas: 10\n"
+	"  metrics:\n"
+	"  - type: External\n"
+	"    external:\n"
+	"      metric: {name: forerun_accept_queue_depth, selector: {matchLabels: {port: "
+	"\"80\"}}}\n"
+	"      target: {type: AverageValue, averageValue: \"10\"}\n"
+	"---\n";
+
+/* Hosts come back one by one after a core was restarted: those that are not back yet are not
+ * missing. */
+static void nothing_is_launched_while_hosts_still_join(void **state)
+{
+	struct world world;
+
+	(void)state;
+	fleet_init(&world, MINIMUM_YAML);
+	world_start(&world);
+	for (unsigned hosts = 1; hosts <= 4; hosts++) {
+		run_hosts(&world, hosts, "web", 5, 1500 * NS_PER_MS);
+		assert_int_equal(world.launch_calls, 0);
+		if (hosts < 4)
+			assert_non_null(strstr(status_of(&world, WEB)->held, "still join"));
+	}
+	run_hosts(&world, 4, "web", 5, 5 * NS_PER_S);
+	assert_int_equal(world.launch_calls, 0);
+	assert_int_equal(status_of(&world, WEB)->replicas, 4);
+	world_free(&world);
+}
+
+static void what_is_missing_when_all_have_joined_is_launched(void **state)
+{
+	struct world world;
+
+	(void)state;
+	fleet_init(&world, MINIMUM_YAML);
+	world_start(&world);
+	run_hosts(&world, 3, "web", 5, 1900 * NS_PER_MS);
+	assert_int_equal(world.launch_calls, 0);
+	run_hosts(&world, 3, "web", 5, 300 * NS_PER_MS);
+	assert_int_equal(world.launch_calls, 1);
+	assert_int_equal(world.called.at[0].count, 1);
+	world_free(&world);
+}
+
+/* ---- silence ---- */
+
+/* Ten hosts and two launched instances, of which only hosts report; little load. */
+static void ten_and_two(struct world *world)
+{
+	fleet_new(world, 10, 5);
+	run_hosts(world, 10, "web", 12, NS_PER_S);
+	assert_int_equal(world->launch_calls, 1);
+	assert_int_equal(world->called.at[0].count, 2);
+	answer_all(world);
+	for (int i = 0; i < 35; i++) {
+		run_hosts(world, 10, "web", 12, NS_PER_S);
+		world_describe(world);
+	}
+	assert_int_equal(status_of(world, WEB)->replicas, 12);
+}
+
+static void too_much_silence_freezes_scale_down(void **state)
+{
+	struct world world;
+	struct brake_status brakes[BRAKE_COUNT];
+	struct core_totals totals;
+
+	(void)state;
+	ten_and_two(&world);
+	run_hosts(&world, 7, "web", 1, 120 * NS_PER_S);
+	assert_int_equal(world.terminate_calls, 0);
+	assert_non_null(strstr(status_of(&world, WEB)->held,
+			       "3 of 10 hosts of service web are silent, more than 20 %"));
+	core_brakes(world.core, brakes);
+	assert_true(brakes[BRAKE_SILENCE].holding);
+	assert_int_equal(brakes[BRAKE_SILENCE].policies, 1);
+	assert_int_equal(brakes[BRAKE_SILENCE].occasions, 1);
+	core_totals(world.core, &totals);
+	assert_int_equal(totals.held_silent, 1);
+	/* They speak again. */
+	run_hosts(&world, 10, "web", 1, 15 * NS_PER_S);
+	assert_int_equal(world.terminate_calls, 1);
+	core_brakes(world.core, brakes);
+	assert_false(brakes[BRAKE_SILENCE].holding);
+	world_free(&world);
+}
+
+/* Below the share the silent one counts as a replica at its target. */
+static void a_little_silence_counts_as_load(void **state)
+{
+	struct world world;
+
+	(void)state;
+	ten_and_two(&world);
+	run_hosts(&world, 9, "web", 1, 8 * NS_PER_S);
+	assert_float_equal(status_of(&world, WEB)->readings[0].usage, 9 + 10, 1e-9);
+	assert_non_null(strstr(status_of(&world, WEB)->readings[0].why, "1 of 10 hosts silent"));
+	run_hosts(&world, 9, "web", 1, 30 * NS_PER_S);
+	assert_int_equal(world.terminate_calls, 1);
+	world_free(&world);
+}
+
+/* All that speak are above their target: the silent one is taken to be so too. */
+static void silence_never_makes_load_look_smaller(void **state)
+{
+	struct world world;
+
+	(void)state;
+	ten_and_two(&world);
+	run_hosts(&world, 9, "web", 12, 60 * NS_PER_S);
+	assert_float_equal(status_of(&world, WEB)->readings[0].usage, 120, 1e-9);
+	assert_int_equal(world.terminate_calls, 0);
+	assert_int_equal(world.launch_calls, 1);
+	world_free(&world);
+}
+
+/* ---- one host ---- */
+
+static void one_host_cannot_ask_for_more_than_its_replicas(void **state)
+{
+	struct world world;
+	struct brake_status brakes[BRAKE_COUNT];
+	struct core_totals totals;
+	const struct decision *decision;
+
+	(void)state;
+	fleet_init(&world, TWO_YAML);
+	world.config.limits.host_replicas = 4;
+	world_start(&world);
+	run_hosts(&world, 3, "web", 5, 5 * NS_PER_S);
+	report(&world, "host-2", "web", 1e9);
+	for (int i = 0; i < 5; i++) {
+		run_hosts(&world, 2, "web", 5, 100 * NS_PER_MS);
+		report(&world, "host-2", "web", 1e9);
+	}
+	/* 5 + 5 + 4 x 10 at 10 each. */
+	assert_int_equal(world.launch_calls, 1);
+	assert_int_equal(world.called.at[0].count, 2);
+	decision = world_decision(&world, 0);
+	assert_non_null(strstr(decision->signals, "host-2 reports more than 4 replicas"));
+	answer_all(&world);
+	for (int i = 0; i < 50; i++) {
+		run_hosts(&world, 2, "web", 5, 100 * NS_PER_MS);
+		report(&world, "host-2", "web", 1e9);
+	}
+	assert_int_equal(world.launch_calls, 1);
+	assert_non_null(strstr(status_of(&world, WEB)->held, "host-2 reports more than 4"));
+	assert_int_equal(world_decision(&world, 0)->kind, DECISION_HELD);
+	core_brakes(world.core, brakes);
+	assert_true(brakes[BRAKE_HOST_REPLICAS].holding);
+	core_totals(world.core, &totals);
+	assert_int_equal(totals.host_reports_bounded, 1);
+	world_free(&world);
+}
+
+/* Nor by a trend: what it will have is bounded as what it has. */
+static void one_host_cannot_drive_the_forecast(void **state)
+{
+	struct world world;
+
+	(void)state;
+	fleet_init(&world, TWO_YAML);
+	world.config.limits.host_replicas = 6;
+	world_start(&world);
+	run_hosts(&world, 5, "web", 9, 5 * NS_PER_S);
+	for (int i = 0; i < 60; i++) {
+		struct frame frame;
+
+		world.listeners[0].value[METRIC_ACCEPT_QUEUE_DEPTH][STAT_TREND] = 0;
+		run_hosts(&world, 4, "web", 9, 100 * NS_PER_MS);
+		frame = frame_of(&world, "host-4", "web", 30);
+		world.listeners[0].value[METRIC_ACCEPT_QUEUE_DEPTH][STAT_TREND] = 1e6;
+		core_frame(world.core, &frame, world.now);
+		answer_all(&world);
+	}
+	/* 36 + 6 x 10 at 10 each; without the bound it would be four times what there is now. */
+	assert_int_equal(status_of(&world, WEB)->replicas, 10);
+	world_free(&world);
+}
+
+static const char CPU_YAML[] =
+	"apiVersion: autoscaling/v2\n"
+	"kind: HorizontalPodAutoscaler\n"
+	"metadata: {name: web}\n"
+	"spec:\n"
+	"  scaleTargetRef: {apiVersion: karpenter.sh/v1, kind: NodePool, name: web}\n"
+	"  maxReplicas: 1000\n"
+	"  metrics:\n"
+	"  - type: Resource\n"
+	"    resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}\n"
+	"  behavior: {scaleUp: {policies: [{type: Pods, value: 1000, periodSeconds: 1}]}}\n"
+	"---\n";
+
+static void report_cpu(struct world *world, const char *host, double cores, double cpus)
+{
+	world->host_cpu_cores = cores;
+	world->host_cpus = cpus;
+	report(world, host, "web", 0);
+}
+
+/* Ten hosts that use 0.8 of 2 cores each, and one with figures of its own. */
+static void cpu_fleet(struct world *world, double cores, double cpus)
+{
+	fleet_init(world, CPU_YAML);
+	world->config.limits.host_replicas = 4;
+	world_start(world);
+	for (int i = 0; i < 50; i++) {
+		world_advance(world, 100 * NS_PER_MS);
+		for (int host = 0; host < 10; host++) {
+			char name[32];
+
+			snprintf(name, sizeof(name), "host-%d", host);
+			report_cpu(world, name, 0.8, 2);
+		}
+		report_cpu(world, "liar", cores, cpus);
+		core_tick(world->core, world->now);
+	}
+}
+
+/* All of 11 at 40 %; one that claims a million cores in use may ask for four replicas at most. */
+static void one_host_cannot_drive_a_utilisation(void **state)
+{
+	struct world world;
+
+	(void)state;
+	cpu_fleet(&world, 1e6, 1e6);
+	assert_true(status_of(&world, WEB)->replicas <= 11 + 4);
+	world_free(&world);
+	/* One that says it is half idle and huge does not make the others' load look small. */
+	cpu_fleet(&world, 0, 1e6);
+	assert_true(status_of(&world, WEB)->readings[0].limit <= 20 + 4 * 2 + 1e-9);
+	world_free(&world);
+	/* An honest one that is as large as three. */
+	cpu_fleet(&world, 2.4, 6);
+	assert_float_equal(status_of(&world, WEB)->readings[0].limit, 26, 1e-9);
+	assert_float_equal(status_of(&world, WEB)->readings[0].usage, 10.4, 1e-9);
+	assert_int_equal(world.launch_calls, 0);
+	world_free(&world);
+}
+
+static void figures_that_no_host_can_have_count_as_unknown(void **state)
+{
+	static const double WRONG[] = {NAN, INFINITY, -INFINITY, -1e9};
+	struct world world;
+
+	(void)state;
+	fleet_new(&world, 3, 5);
+	for (size_t i = 0; i < ARRAY_SIZE(WRONG); i++) {
+		run_hosts(&world, 3, "web", 5, 100 * NS_PER_MS);
+		report(&world, "host-2", "web", WRONG[i]);
+		world_advance(&world, 60 * NS_PER_MS);
+		core_tick(world.core, world.now);
+		assert_float_equal(status_of(&world, WEB)->readings[0].usage, 10, 1e-9);
+	}
+	assert_int_equal(world.launch_calls, 0);
+	world_free(&world);
+}
+
+/* A host that has just started has no trend yet: that does not blind the service. */
+static void a_new_host_does_not_take_the_forecast_away(void **state)
+{
+	struct world world;
+
+	(void)state;
+	fleet_new(&world, 2, 9);
+	for (int i = 0; i < 40; i++) {
+		struct frame frame;
+
+		world_advance(&world, 100 * NS_PER_MS);
+		for (int host = 0; host < 3; host++) {
+			char name[32];
+
+			snprintf(name, sizeof(name), "host-%d", host);
+			frame = frame_of(&world, name, "web", 6);
+			world.listeners[0].value[METRIC_ACCEPT_QUEUE_DEPTH][STAT_TREND] =
+				host < 2 ? 0.1 : NAN;
+			core_frame(world.core, &frame, world.now);
+		}
+	}
+	/* 12 + 2 x 0.1 x 40 s, and 6. */
+	assert_float_equal(status_of(&world, WEB)->readings[0].forecast, 26, 1e-6);
+	world_free(&world);
+}
+
+/* ---- clocks and order ---- */
+
+static void no_clock_of_another_host_is_believed(void **state)
+{
+	struct world world;
+	struct frame frame;
+
+	(void)state;
+	fleet_new(&world, 1, 5);
+	for (int i = 0; i < 3; i++) {
+		world_advance(&world, 100 * NS_PER_MS);
+		frame = frame_of(&world, "ahead", "web", 15);
+		world.listeners[0].time_ns = world.now.mono_ns + 1000000 * NS_PER_S;
+		frame.age_ns = NS_PER_MS;
+		core_frame(world.core, &frame, world.now);
+		frame = frame_of(&world, "behind", "web", 15);
+		world.listeners[0].time_ns = 1;
+		frame.age_ns = NS_PER_MS;
+		core_frame(world.core, &frame, world.now);
+	}
+	world_advance(&world, 100 * NS_PER_MS);
+	frame.kind = FRAME_EDGE;
+	frame.edge_ns = 5;
+	frame.age_ns = 2 * NS_PER_MS;
+	core_frame(world.core, &frame, world.now);
+	assert_float_equal(status_of(&world, WEB)->readings[0].usage, 35, 1e-9);
+	assert_true(status_of(&world, WEB)->readings[0].age_ns < 500 * NS_PER_MS);
+	world_free(&world);
+}
+
+static void an_edge_says_when_it_was_by_the_core_s_clock(void **state)
+{
+	struct world world;
+	struct frame frame;
+
+	(void)state;
+	fleet_new(&world, 1, 5);
+	frame = frame_of(&world, "host-0", "web", 25);
+	frame.kind = FRAME_EDGE;
+	frame.edge_ns = 77;
+	frame.age_ns = 2 * NS_PER_MS;
+	core_frame(world.core, &frame, world.now);
+	assert_int_equal(world.launch_calls, 1);
+	assert_int_equal(world_decision(&world, 0)->edge_ns, world.now.mono_ns - 2 * NS_PER_MS);
+	world_free(&world);
+}
+
+static void ticks_are_gathered_and_edges_are_not(void **state)
+{
+	struct world world;
+	struct core_totals before, after;
+	uint64_t due_ns;
+	struct frame frame;
+
+	(void)state;
+	fleet_new(&world, 1, 5);
+	world_advance(&world, 60 * NS_PER_MS);
+	report(&world, "host-0", "web", 5);
+	core_totals(world.core, &before);
+	world_advance(&world, 10 * NS_PER_MS);
+	frame = frame_of(&world, "host-0", "web", 25);
+	due_ns = core_frame(world.core, &frame, world.now);
+	core_totals(world.core, &after);
+	assert_int_equal(after.evaluations, before.evaluations);
+	assert_int_equal(due_ns, world.now.mono_ns + 40 * NS_PER_MS);
+	assert_int_equal(world.launch_calls, 0);
+	world_advance(&world, 40 * NS_PER_MS);
+	core_tick(world.core, world.now);
+	assert_int_equal(world.launch_calls, 1);
+	/* An edge does not wait. */
+	answer_all(&world);
+	world_advance(&world, NS_PER_MS);
+	frame = frame_of(&world, "host-0", "web", 45);
+	frame.kind = FRAME_EDGE;
+	core_frame(world.core, &frame, world.now);
+	assert_int_equal(world.launch_calls, 2);
+	world_free(&world);
+}
+
+static void listeners_may_come_in_any_order(void **state)
+{
+	struct world world;
+
+	(void)state;
+	fleet_init(&world, TWO_YAML);
+	for (uint16_t port = 1000; port < 1004; port++)
+		world_listener(&world, port);
+	world_start(&world);
+	for (int i = 0; i < 30; i++) {
+		size_t a = (size_t)i % 5, b = (size_t)(i * 3 + 1) % 5;
+		struct indicator kept;
+		struct frame frame = frame_of(&world, "host-0", "web", 5);
+
+		kept = world.listeners[a];
+		world.listeners[a] = world.listeners[b];
+		world.listeners[b] = kept;
+		for (size_t n = 0; n < 5; n++)
+			listener_set(&world.listeners[n], METRIC_ACCEPT_QUEUE_DEPTH,
+				     world.listeners[n].port == 80 ? 7 : 1000, 0);
+		world_advance(&world, 100 * NS_PER_MS);
+		core_frame(world.core, &frame, world.now);
+		assert_float_equal(status_of(&world, WEB)->readings[0].usage, 7, 1e-9);
+	}
+	world_free(&world);
+}
+
+static const char ONE_HOST_YAML[] =
+	"apiVersion: autoscaling/v2\n"
+	"kind: HorizontalPodAutoscaler\n"
+	"metadata: {name: web}\n"
+	"spec:\n"
+	"  scaleTargetRef: {apiVersion: karpenter.sh/v1, kind: NodePool, name: web}\n"
+	"  maxReplicas: 10\n"
+	"  metrics:\n"
+	"  - type: External\n"
+	"    external:\n"
+	"      metric:\n"
+	"        name: forerun_accept_queue_depth\n"
+	"        selector: {matchLabels: {host: host-1}}\n"
+	"      target: {type: Value, value: \"10\"}\n"
+	"---\n";
+
+static void a_selector_may_name_hosts(void **state)
+{
+	struct world world;
+
+	(void)state;
+	fleet_init(&world, ONE_HOST_YAML);
+	world_start(&world);
+	for (int i = 0; i < 3; i++) {
+		world_advance(&world, 100 * NS_PER_MS);
+		report(&world, "host-0", "web", 3);
+		report(&world, "host-1", "web", 4);
+	}
+	core_tick(world.core, world.now);
+	world_advance(&world, 100 * NS_PER_MS);
+	core_tick(world.core, world.now);
+	assert_float_equal(status_of(&world, WEB)->readings[0].usage, 4, 1e-9);
+	world_free(&world);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_frame_counts_only_for_the_policies_of_its_services),
+		cmocka_unit_test(a_host_that_names_no_service_has_the_one_of_its_tags),
+		cmocka_unit_test(hosts_are_replicas_and_own_instances_count_once),
+		cmocka_unit_test(a_host_is_forgotten_after_ten_minutes_of_silence),
+		cmocka_unit_test(a_host_whose_instance_ended_is_none_any_more),
+		cmocka_unit_test(nothing_is_launched_while_hosts_still_join),
+		cmocka_unit_test(what_is_missing_when_all_have_joined_is_launched),
+		cmocka_unit_test(too_much_silence_freezes_scale_down),
+		cmocka_unit_test(a_little_silence_counts_as_load),
+		cmocka_unit_test(silence_never_makes_load_look_smaller),
+		cmocka_unit_test(one_host_cannot_ask_for_more_than_its_replicas),
+		cmocka_unit_test(one_host_cannot_drive_the_forecast),
+		cmocka_unit_test(one_host_cannot_drive_a_utilisation),
+		cmocka_unit_test(figures_that_no_host_can_have_count_as_unknown),
+		cmocka_unit_test(a_new_host_does_not_take_the_forecast_away),
+		cmocka_unit_test(no_clock_of_another_host_is_believed),
+		cmocka_unit_test(an_edge_says_when_it_was_by_the_core_s_clock),
+		cmocka_unit_test(ticks_are_gathered_and_edges_are_not),
+		cmocka_unit_test(listeners_may_come_in_any_order),
+		cmocka_unit_test(a_selector_may_name_hosts),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
