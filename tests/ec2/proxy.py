@@ -20,7 +20,7 @@ A fault: {"action": "CreateFleet", "do": "drop_after", "times": 1, "skip": 0, ..
     drop_after    it happened, then the connection is cut
     delay         the reply comes "s" seconds late
     delay_before  it happens "s" seconds late
-    error         "status", "code", "message"; nothing happened
+    error         "status", "code", "message", "retry_after_ms" (x-amz-retry-after); nothing happened
     garbage       it happened; the reply is a 200 that is no XML or JSON
     truncate      it happened; the connection is cut in the middle of the reply
     truncate_xml  it happened; a complete HTTP reply whose body stops in the middle
@@ -520,8 +520,11 @@ class Proxy:
             if entry["model"]:
                 return self.error(call, 400, "ModelViolation", entry["model"])
         if fault and fault["do"] == "error":
-            return self.error(call, fault.get("status", 500), fault.get("code", "InternalError"),
-                              fault.get("message", "An internal error has occurred"))
+            answer = self.error(call, fault.get("status", 500), fault.get("code", "InternalError"),
+                                fault.get("message", "An internal error has occurred"))
+            if "retry_after_ms" in fault:
+                answer.headers["x-amz-retry-after"] = str(fault["retry_after_ms"])
+            return answer
         if fault and fault["do"] == "kill_client" and fault["when"] == "before":
             self.signal_client(fault, entry)
         if fault and fault["do"] == "delay_before":
