@@ -3,7 +3,8 @@
  * Drives the cloud room: cloud_tool [--NAME VALUE]... DOCUMENT.yaml..., then one command a line on
  * standard input; every event is one JSON object a line on standard output.
  *
- *	start | describe | status | rates | whoami | check | quit
+ *	start | describe | status | rates | whoami | document | check | quit
+ *	verify {"document","pkcs7","certificates"}
  *	lease {"table","name","holder","ttl_ms"} | lease-state TEXT | lease-status | lease-free
  *	pause {"table","name","why"} | freeze MS (stands still, as a stopped process does)
  *	launch {"token":..., "capacity_type":"spot", "count":1,
@@ -254,6 +255,17 @@ static void on_whoami(void *arg, const char *id, const char *type, const char *z
 	end(&line);
 }
 
+static void on_document(void *arg, const char *document, const char *pkcs7)
+{
+	struct text line = {0};
+
+	(void)arg;
+	begin(&line, "document");
+	add(&line, "document", document);
+	add(&line, "pkcs7", pkcs7);
+	end(&line);
+}
+
 static void print_status(struct tool *tool)
 {
 	struct cloud_status status;
@@ -461,6 +473,20 @@ static void pause_core(struct tool *tool, const cJSON *wanted)
 	lease_pause(tool->cloud, &config, *why ? why : NULL, on_pause_done, tool);
 }
 
+static void verify(const cJSON *wanted)
+{
+	char instance_id[32] = "", reason[128] = "";
+	struct text line = {0};
+	int r = cloud_identity_verify(word_of(wanted, "document"), word_of(wanted, "pkcs7"),
+				      word_of(wanted, "certificates"), instance_id, reason);
+
+	begin(&line, "verified");
+	add(&line, "id", instance_id);
+	add(&line, "reason", reason);
+	add_number(&line, "error", -r);
+	end(&line);
+}
+
 /* False: none of the lease's. */
 static bool lease_command(struct tool *tool, const char *line, const cJSON *argument)
 {
@@ -498,6 +524,10 @@ static void command(struct tool *tool, const char *line)
 		print_rates(tool);
 	else if (str_equal(line, "whoami"))
 		cloud_whoami(tool->cloud, on_whoami, tool);
+	else if (str_equal(line, "document"))
+		cloud_identity_document(tool->cloud, on_document, tool);
+	else if (str_starts(line, "verify ") && argument)
+		verify(argument);
 	else if (str_equal(line, "check"))
 		cloud_check(tool->cloud, &tool->problems, on_checked, tool);
 	else if (str_equal(line, "quit"))

@@ -86,6 +86,7 @@ void cloud_free(struct cloud *cloud)
 		return;
 	calls_free(cloud);
 	check_free(cloud);
+	documents_forget(cloud);
 	imds_free(cloud);
 	identity_free(cloud);
 	fleet_free(cloud);

@@ -132,7 +132,7 @@ struct fleet_answer {
 	bool bad;
 };
 
-static bool is_instance_id(const char *id)
+bool is_instance_id(const char *id)
 {
 	size_t length = strlen(id);
 

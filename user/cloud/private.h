@@ -234,6 +234,7 @@ void fleet_request(const struct launch_order *order, const char *owner, bool dry
 		   struct text *out);
 /* The body of a 2xx. -EBADMSG: no CreateFleet answer. */
 int fleet_response(const char *body, size_t length, struct launch_result *result);
+bool is_instance_id(const char *id);
 void launch_classify(const struct answer *answer, struct launch_result *result);
 
 /* ---- the fleet (fleet.c) ---- */
@@ -388,6 +389,18 @@ int prices_parse(const char *body, size_t length,
 		 void (*fn)(void *arg, const char *type, double usd_per_hour), void *arg,
 		 char **token);
 
+/* ---- the identity document (document.c) ---- */
+
+struct stack_st_X509;
+struct papers;
+
+/* cloud_identity_verify() with certificates that were read. */
+int document_check(const char *document, const char *pkcs7, struct stack_st_X509 *certificates,
+		   char instance_id[32], char reason[128]);
+/* All certificates of a PEM file; the caller frees with sk_X509_pop_free(). */
+struct stack_st_X509 *certificates_read(const char *pem, size_t length);
+void documents_forget(struct cloud *cloud); /* those that are asked for */
+
 /* ---- all of it ---- */
 
 /* "pool.yaml:12:5" of the deepest part of path ("spec.subnetSelectorTerms") in that document. The
@@ -418,6 +431,7 @@ struct cloud {
 	struct check *check;
 	struct whoami *whoami;
 	struct loop_timer *whoami_timer;
+	struct papers *papers;
 	uint64_t calls_made, errors, throttled, hedged;
 	double clock_offset_s; /* of AWS' clock from ours */
 };
