@@ -97,8 +97,10 @@ static void on_lock_paused(void *arg, const char *why)
 {
 	struct run *run = arg;
 
-	if (pause_changes(&run->lock_pause_why, why, run->options->lock_table))
-		core_poke(run);
+	if (!pause_changes(&run->lock_pause_why, why, run->options->lock_table))
+		return;
+	core_pause(run->core, "lock", why, time_now());
+	core_poke(run);
 }
 
 static int open_lease(struct run *run)
@@ -151,8 +153,10 @@ static void look_at_pause(struct run *run)
 {
 	_cleanup_free_ char *why = read_pause(run->pause_file);
 
-	if (pause_changes(&run->pause_why, why, run->pause_file))
-		core_poke(run);
+	if (!pause_changes(&run->pause_why, why, run->pause_file))
+		return;
+	core_pause(run->core, "file", why, time_now());
+	core_poke(run);
 }
 
 static void on_pause_timer(void *arg, uint64_t now_ns)
