@@ -142,8 +142,10 @@ class Forerun:
     """`forerun run`, or another role, while it runs. Its JSON lines are in lines."""
 
     def __init__(self, config, state, environment, *arguments, mode="act", binary=BINARY, role="run"):
-        command = [binary, role, "--config", config, "--mode", mode, "--state-dir", state, "--listen", "127.0.0.1:0",
-                   "--format", "json", "--lead-time", "0s", "--serving-after", "1s", *arguments]
+        self.begin([binary, role, "--config", config, "--mode", mode, "--state-dir", state, "--listen", "127.0.0.1:0",
+                    "--format", "json", "--lead-time", "0s", "--serving-after", "1s", *arguments], state, environment)
+
+    def begin(self, command, state, environment):
         self.state = pathlib.Path(state)
         self.environment = {"FORERUN_OPTIONS_FILE": "/dev/null", **environment}
         self.errors_path = self.state.parent / f"{self.state.name}.stderr"

@@ -143,6 +143,22 @@ static void answer_health(const struct facts *facts, const struct http_query *qu
 		answer_text(reply, 503, "the listeners were not read lately; see the log");
 }
 
+/* A core that stands by is ready to take over: what would keep it from that makes it unready. */
+static void answer_standby(const struct facts *facts, struct http_reply *reply)
+{
+	struct lease_status status;
+	char line[256];
+
+	lease_status(facts->lease, &status);
+	if (status.problem[0]) {
+		answer_text(reply, 503, status.problem);
+		return;
+	}
+	snprintf(line, sizeof(line), "ready: standing by%s%s", status.holder[0] ? " for " : "",
+		 status.holder);
+	answer_text(reply, 200, line);
+}
+
 static void answer_ready(const struct facts *facts, const struct http_query *query,
 			 struct http_reply *reply)
 {
@@ -157,6 +173,8 @@ static void answer_ready(const struct facts *facts, const struct http_query *que
 		answer_text(reply, 503,
 			    status.problem[0] ? status.problem
 					      : "not ready: AWS did not answer yet");
+	else if (facts->lease && !lease_held(facts->lease))
+		answer_standby(facts, reply);
 	else
 		answer_text(reply, 200, "ready");
 }
