@@ -48,7 +48,8 @@ static void begins(struct core *core, enum brake brake, const char *text, struct
 {
 	struct brake_state *state = &core->brakes[brake];
 
-	text_copy(state->text, sizeof(state->text), text);
+	if (text)
+		text_copy(state->text, sizeof(state->text), text);
 	if (!state->told) {
 		state->since_ns = now.mono_ns;
 		tell(core, brake, true);
@@ -74,7 +75,8 @@ void brake_policy(struct core *core, struct policy_state *policy, enum brake bra
 	snprintf(named, sizeof(named), "%.63s: %.180s", policy->policy->name, text);
 	core->brakes[brake].policies++;
 	policy->brakes |= bit;
-	begins(core, brake, named, (struct moment){.mono_ns = now_ns});
+	begins(core, brake, core->brakes[brake].everything ? NULL : named,
+	       (struct moment){.mono_ns = now_ns});
 }
 
 /* After the evaluation of a policy: what did not hold it in this one does not any more. */

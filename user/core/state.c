@@ -79,7 +79,9 @@ void core_state_write(struct core *core, struct text *out)
 {
 	text_printf(out, "{\"v\":1,\"epoch\":%llu,\"lanes\":{", (unsigned long long)core->epoch);
 	lanes_write(core, out);
-	text_add(out, "}}");
+	text_add(out, "},\"spend\":");
+	spend_write(&core->spend, out);
+	text_add_char(out, '}');
 }
 
 /* ---- reading ---- */
@@ -140,7 +142,7 @@ static int state_read(struct core *core, const char *state, struct moment now, c
 {
 	_cleanup_(free_json)
 	cJSON *json = NULL;
-	const cJSON *version, *lanes;
+	const cJSON *version, *lanes, *spend;
 	int r;
 
 	if (!*state)
@@ -157,6 +159,11 @@ static int state_read(struct core *core, const char *state, struct moment now, c
 	r = lanes_read(core, lanes, false, now.mono_ns, reason);
 	if (r < 0)
 		return r;
+	spend = cJSON_GetObjectItemCaseSensitive(json, "spend");
+	if (spend && spend_read(&core->spend, spend) < 0) {
+		snprintf(reason, 160, "the lease's record: what was spent makes no sense");
+		return -EBADMSG;
+	}
 	return lanes_read(core, lanes, true, now.mono_ns, reason);
 }
 
