@@ -2,6 +2,8 @@
 /* What holds the core back: pause, surge, addresses, quotas, dollars a day; and that it is said. */
 #include "core_world.h"
 
+#include "core/core_private.h"
+
 static struct brake_status brake_of(const struct world *world, enum brake brake)
 {
 	struct brake_status brakes[BRAKE_COUNT];
@@ -448,6 +450,103 @@ static void what_was_spent_goes_with_the_lease(void **state)
 	world_free(&world);
 }
 
+/* ---- what limits are held against ---- */
+
+struct sums {
+	double cpus, memory_mib, running, coming;
+	uint32_t addresses;
+};
+
+static struct sums sums_of(struct core *core)
+{
+	struct sums sums = {.running = core->usd_running, .coming = core->usd_coming};
+
+	for (size_t i = 0; i < core->pools_count; i++) {
+		sums.cpus += core->pools[i].usage.cpus;
+		sums.memory_mib += core->pools[i].usage.memory_mib;
+	}
+	vec_for_each (it, &core->subnets)
+		sums.addresses += (*it)->taken;
+	return sums;
+}
+
+/* They are kept up step by step: at any time they are what counting anew gives. */
+static void sums_are_of_now(struct core *core)
+{
+	struct sums kept, anew;
+
+	if (!core->counted)
+		return;
+	kept = sums_of(core);
+	counts_old(core);
+	counts_refresh(core);
+	anew = sums_of(core);
+	assert_float_equal(kept.cpus, anew.cpus, 1e-9);
+	assert_float_equal(kept.memory_mib, anew.memory_mib, 1e-6);
+	assert_float_equal(kept.running, anew.running, 1e-9);
+	assert_float_equal(kept.coming, anew.coming, 1e-9);
+	assert_int_equal(kept.addresses, anew.addresses);
+}
+
+static uint64_t draw(uint64_t *state)
+{
+	*state = *state * 6364136223846793005ULL + 1442695040888963407ULL;
+	return *state >> 33;
+}
+
+static void step(struct world *world, uint64_t *seed)
+{
+	world->fault = (struct fault){.at_most = UINT32_MAX};
+	switch (draw(seed) % 8) {
+	case 0:
+		world->fault.lose_after = true;
+		break;
+	case 1:
+		world->fault.at_most = 1;
+		break;
+	case 2:
+		world->fault.no_capacity = true;
+		break;
+	case 3:
+		world->fault.throttle = true;
+		break;
+	case 4:
+		if (world->instances.count)
+			world->instances.at[draw(seed) % world->instances.count].view.state =
+				INSTANCE_TERMINATED;
+		break;
+	default:
+		break;
+	}
+	world_queue(world, (double)(draw(seed) % 90));
+	world_run(world, 300 * NS_PER_MS + draw(seed) % 3 * NS_PER_S);
+	sums_are_of_now(world->core);
+	while (world->called.count && draw(seed) % 3) {
+		world_answer(world);
+		sums_are_of_now(world->core);
+	}
+	if (draw(seed) % 3 == 0)
+		world_describe(world);
+	sums_are_of_now(world->core);
+	world_answer_terminate(world, 0);
+	sums_are_of_now(world->core);
+}
+
+static void sums_are_what_counting_anew_gives(void **state)
+{
+	(void)state;
+	for (uint64_t schedule = 1; schedule <= 20; schedule++) {
+		uint64_t seed = schedule;
+		struct world world;
+
+		world_new(&world);
+		for (int i = 0; i < 60; i++)
+			step(&world, &seed);
+		assert_true(world.launch_calls > 3);
+		world_free(&world);
+	}
+}
+
 /* ---- observe mode ---- */
 
 static void observing(struct world *world)
@@ -523,6 +622,7 @@ int main(void)
 		cmocka_unit_test(the_quota_of_vcpus_is_known_before_the_call),
 		cmocka_unit_test(the_dollars_of_a_day_are_not_passed),
 		cmocka_unit_test(what_was_spent_goes_with_the_lease),
+		cmocka_unit_test(sums_are_what_counting_anew_gives),
 		cmocka_unit_test(ec2_is_asked_once_whether_it_would_have_allowed_it),
 	};
 

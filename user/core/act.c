@@ -60,7 +60,6 @@ static void decide_up(struct core *core, const struct evaluation *e, const struc
 			may_act(core, e, true);
 			return;
 		}
-		counts_ordered(core, e->policy, plan);
 		scaled(e->policy, record->decision.replicas_decided, (int32_t)count, e->now);
 	} else {
 		dry_run(core, record, plan);
@@ -153,7 +152,6 @@ static void decide_down(struct core *core, const struct evaluation *e, uint32_t 
 			may_act(core, e, false);
 			return;
 		}
-		counts_old(core);
 		scaled(e->policy, record->decision.replicas_decided, -(int32_t)count, e->now);
 	} else {
 		record_close_if_done(core, record, e->now);

@@ -262,15 +262,9 @@ uint64_t core_frame(struct core *core, const struct frame *frame, struct moment 
 	return evaluate_frame(core, host, edge, edge_ns, now);
 }
 
-static bool something_is_open(const struct core *core)
-{
-	return core->orders.count || core->retirements.count;
-}
-
 uint64_t core_tick(struct core *core, struct moment now)
 {
 	uint64_t next_ns;
-	bool open = something_is_open(core);
 
 	moment_is(core, now);
 	if (no_capacity_decay(core, now.mono_ns))
@@ -280,8 +274,6 @@ uint64_t core_tick(struct core *core, struct moment now)
 		next_ns = MIN(next_ns, orders_tick(core, now));
 		next_ns = MIN(next_ns, retirements_tick(core, now));
 	}
-	if (open || something_is_open(core))
-		counts_old(core);
 	hosts_forget(core, now);
 	spend_tick(core, now);
 	brakes_tick(core, now);

@@ -498,8 +498,8 @@ double forecast_standing(struct forecast_history *history, uint64_t now_ns, doub
 /* Something about instances or orders changed: what was counted of them is old. */
 void counts_old(struct core *core);
 void counts_refresh(struct core *core);
-/* An order of this size was placed; cheaper than counting anew. */
-void counts_ordered(struct core *core, struct policy_state *policy, const struct plan *plan);
+/* That order is on its way now; cheaper than counting anew. */
+void counts_ordered(struct core *core, const struct open_order *open);
 
 /* ---- brake.c ---- */
 void brake_policy(struct core *core, struct policy_state *policy, enum brake brake,

@@ -84,11 +84,11 @@ static void count_overrides(struct core *core, const struct launch_override *ove
 	core->orders_counted++;
 }
 
-static void count_order(struct core *core, const struct open_order *open)
+void counts_ordered(struct core *core, const struct open_order *open)
 {
 	uint32_t coming = order_coming(open);
 
-	if (!coming)
+	if (!core->counted || !coming)
 		return;
 	count_pool(pool_find(core, open->order.pool), coming, open->vcpus_worst,
 		   open->memory_mib_worst);
@@ -107,15 +107,5 @@ void counts_refresh(struct core *core)
 	vec_for_each (it, &core->instances)
 		count_instance(core, *it);
 	vec_for_each (it, &core->orders)
-		count_order(core, *it);
-}
-
-void counts_ordered(struct core *core, struct policy_state *policy, const struct plan *plan)
-{
-	if (!core->counted)
-		return;
-	count_pool(policy->pool, plan->count, plan->vcpus_worst, plan->memory_mib_worst);
-	count_usd(core, &core->usd_coming, plan->count, plan->usd_worst);
-	count_overrides(core, plan->overrides.at, plan->overrides.count, plan->capacity_type,
-			plan->count);
+		counts_ordered(core, *it);
 }

@@ -26,6 +26,7 @@ struct instance *instance_add(struct core *core, const char *id)
 	*vec_push(&core->instances) = instance;
 	*vec_push(&core->starting) = instance;
 	map_put(&core->instances_by_id, hash_text(id), instance);
+	counts_old(core);
 	return instance;
 }
 
@@ -121,6 +122,7 @@ void instance_gone(struct core *core, struct instance *instance, struct moment n
 	if (instance->gone)
 		return;
 	instance->gone = true;
+	counts_old(core);
 	instance->gone_ns = now.mono_ns;
 	account_gone(core, instance, now.wall_ns);
 	journal_instance(core, instance, instance->vanished ? "vanished" : "gone", now);
@@ -178,6 +180,7 @@ static void state_changed(struct core *core, struct instance *instance, enum ins
 			  struct moment now)
 {
 	instance->state = state;
+	counts_old(core);
 	switch (state) {
 	case INSTANCE_RUNNING:
 		instance->running_ns = now.mono_ns;
@@ -255,6 +258,7 @@ static void instance_back(struct core *core, struct instance *instance, struct m
 	account_back(core, instance);
 	instance->gone = instance->vanished = false;
 	instance->seen = true;
+	counts_old(core);
 	if (!instance->serving)
 		starting_again(core, instance);
 	journal_instance(core, instance, "back", now);
@@ -366,10 +370,10 @@ void core_fleet(struct core *core, const struct fleet_view *view, struct moment 
 	}
 	hosts_see(core, view);
 	pause_by_tags(core, view, now);
-	counts_old(core);
 	orders_settle(core, view->asked_ns, now);
 	lanes_shown(core, view->asked_ns, now);
 	instances_tick(core, now);
+	spend_tick(core, now);
 	instances_forget(core, now.mono_ns);
 }
 

@@ -395,7 +395,6 @@ void core_launched(struct core *core, const struct launch_result *result, struct
 
 	if (dry_run_answered(core, result, now) || !open)
 		return;
-	counts_old(core);
 	record = record_find(core, open->order.decision);
 	if (result->sent_ns && record && record->decision.edge_ns && record->attempts == 1 &&
 	    open->tries == 1)

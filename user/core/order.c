@@ -117,6 +117,7 @@ void order_remove(struct core *core, struct open_order *open)
 			break;
 		}
 	evaluate_soon(core, open->order.policy);
+	counts_old(core);
 	open_order_free(open);
 }
 
@@ -208,6 +209,7 @@ int order_place(struct core *core, struct record *record, const struct plan *pla
 		return r;
 	}
 	order_add(core, open);
+	counts_ordered(core, open);
 	launch = vec_push(&core->launches);
 	launch->time_ns = now.mono_ns;
 	launch->wall_ns = now.wall_ns;

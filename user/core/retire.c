@@ -123,7 +123,6 @@ void core_terminated(struct core *core, const struct terminate_result *result, s
 			open = *it;
 	if (!open)
 		return;
-	counts_old(core);
 	if (result->error == -EAGAIN) {
 		open->retry_ns = now.mono_ns + backoff_after(result->decision, open->tries);
 		if (open->tries <= 4)
