@@ -36,12 +36,13 @@ void core_check(struct run *run, struct problems *problems)
 /* ---- agents ---- */
 
 /* Of each metric what the policies compare and what their forecast is made of (user/core/reading.c)
- * is sent, and nothing else. */
+ * is sent, and whether there was a response (user/core/stages.c), and nothing else. */
 static void interest_of(const struct documents *documents, struct wire_interest *interest)
 {
 	static const uint16_t always = 1U << STAT_FAST | 1U << STAT_TREND;
 
 	memset(interest, 0, sizeof(*interest));
+	interest->statistics[METRIC_RESPONSES_PER_SECOND] = 1U << STAT_SLOW;
 	vec_for_each (policy, &documents->policies)
 		vec_for_each (metric, &policy->metrics) {
 			if (metric->source == SOURCE_EXTERNAL) {

@@ -390,7 +390,7 @@ static void put_coming_one(struct page *page, const cJSON *coming)
 	put(page, 4, "  %.0f of %.0f serve; %s for %s; %s%s", number(coming, "serving"),
 	    number(coming, "count") - number(coming, "failed"), words(coming, "stage"),
 	    span(number(coming, "stage_seconds"), stage),
-	    isnan(expected) ? "it takes longer than launches before it" : "expected to serve in ",
+	    isnan(expected) ? "it takes longer than expected" : "expected to serve in ",
 	    isnan(expected) ? "" : span(expected, in));
 	if (*words(coming, "last_step"))
 		put(page, 4, "  newest: %s", words(coming, "last_step"));

@@ -688,6 +688,7 @@ double lead_time_left(const struct core *core, const struct pool_state *pool,
 /* ---- stages.c ---- */
 void instance_stage(const struct instance *instance, enum launch_stage *stage, uint64_t *at_ns);
 void instance_heard(struct core *core, const struct frame *frame, struct moment now);
+bool indicator_responded(const struct indicator *indicator);
 uint64_t instance_serves_at(const struct core *core, const struct instance *instance);
 enum serving_proof instance_clock_proof(const struct core *core, const struct instance *instance);
 void instance_way_over(struct core *core, struct instance *instance, enum serving_proof proof,

@@ -387,7 +387,7 @@ void frame_take(struct core *core, struct host_view *host, const struct frame *f
 
 	for (size_t i = 0; i < frame->count; i++) {
 		look.newest_ns = MAX(look.newest_ns, frame->indicators[i].time_ns);
-		host->responded |= frame->indicators[i].responses > 0;
+		host->responded |= indicator_responded(&frame->indicators[i]);
 	}
 	vec_for_each (member, &host->members) {
 		look.member = *member;

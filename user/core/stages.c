@@ -174,13 +174,19 @@ static bool is_of_service(const struct policy *policy, const struct indicator *i
 	return !named && strcmp(indicator->owner.process, "forerun") != 0;
 }
 
+/* Counters are not sent to a core: of an agent it has the rate of the last 3 s. */
+bool indicator_responded(const struct indicator *indicator)
+{
+	return indicator->responses || indicator->value[METRIC_RESPONSES_PER_SECOND][STAT_SLOW] > 0;
+}
+
 static bool has_responded(struct core *core, const struct instance *instance,
 			  const struct frame *frame)
 {
 	const struct policy_state *policy = policy_find(core, instance->policy);
 
 	for (size_t i = 0; policy && i < frame->count; i++)
-		if (frame->indicators[i].responses &&
+		if (indicator_responded(&frame->indicators[i]) &&
 		    is_of_service(policy->policy, &frame->indicators[i]))
 			return true;
 	return false;
