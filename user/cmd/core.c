@@ -59,7 +59,7 @@ static void on_frame(void *arg, const struct frame *frame)
 {
 	struct run *run = arg;
 
-	core_frame(run->core, frame, time_now());
+	core_wanted(run, core_frame(run->core, frame, time_now()));
 }
 
 static void on_joined(void *arg, const struct wire_hello *hello)

@@ -97,6 +97,7 @@ struct run {
 	struct facts facts; /* what is told of all this */
 	struct http_server *server;
 	FILE *record;
+	uint64_t core_due_ns; /* when core_tick() is called next */
 	struct loop_timer *tick_timer, *core_timer, *second_timer, *report_timer, *stop_timer;
 	uint64_t tick_at_ns, tick_overruns;
 
@@ -156,6 +157,7 @@ int core_side_start(struct run *run); /* up to the replayed journal; nothing is 
 void core_side_go(struct run *run); /* from here on it acts */
 void core_side_stop(struct run *run);
 void core_poke(struct run *run); /* core_tick() in the next round */
+void core_wanted(struct run *run, uint64_t at_ns); /* core_tick() by then */
 
 /* ---- run_report.c: JSON lines, the table ---- */
 int report_start(struct run *run);

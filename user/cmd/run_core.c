@@ -33,16 +33,38 @@ static void on_decided(void *arg, const struct decision *decision)
 	report_decision(arg, decision->id);
 }
 
+static void on_braked(void *arg, enum brake brake, bool holds, const char *text)
+{
+	(void)arg;
+	/* At every start, and no reason to look up. */
+	if (brake == BRAKE_FIRST_OBSERVATION || brake == BRAKE_STANDBY)
+		log_debug("brake %s %s: %s", brake_name(brake), holds ? "holds" : "lets go", text);
+	else if (holds)
+		log_warning("brake %s holds: %s", brake_name(brake), text);
+	else
+		log_info("brake %s holds nothing any more", brake_name(brake));
+}
+
 static void on_core_timer(void *arg, uint64_t now_ns)
 {
 	struct run *run = arg;
 
 	(void)now_ns;
-	loop_timer_at(run->core_timer, core_tick(run->core, time_now()));
+	run->core_due_ns = core_tick(run->core, time_now());
+	loop_timer_at(run->core_timer, run->core_due_ns);
+}
+
+void core_wanted(struct run *run, uint64_t at_ns)
+{
+	if (!run->core_timer || at_ns >= run->core_due_ns)
+		return;
+	run->core_due_ns = at_ns;
+	loop_timer_at(run->core_timer, at_ns);
 }
 
 void core_poke(struct run *run)
 {
+	run->core_due_ns = 0;
 	if (run->core_timer)
 		loop_timer_at(run->core_timer, 0);
 }
@@ -175,7 +197,8 @@ static int open_cloud(struct run *run)
 
 static int open_core(struct run *run)
 {
-	struct core_effects effects = {run, on_journal, on_launch, on_terminate, on_decided};
+	struct core_effects effects = {run,	     on_journal, on_launch,
+				       on_terminate, on_decided, on_braked};
 	struct core_config config = {.mode = (enum core_mode)run->options->mode,
 				     .fleet = run->role == ROLE_CORE,
 				     .standby = run->options->lock_table != NULL};
