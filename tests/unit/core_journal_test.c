@@ -212,15 +212,12 @@ static void random_fault(struct world *world)
 	}
 }
 
-/* Lines that were not synced may be lost with the machine, those behind them too; a synced one and
- * all before it may not. */
-static void lose_power(struct world *world)
+/* Calls that were under way may have their effect all the same. */
+static void some_calls_arrive(struct world *world)
 {
-	size_t last = world->journal.count;
-
-	while (last && !world->synced.at[last - 1])
-		last--;
-	journal_cut(world, last + random_below((uint32_t)(world->journal.count - last) + 1));
+	vec_for_each (order, &world->called)
+		if (random_below(2))
+			ec2_create_fleet(world, order);
 }
 
 static void random_step(struct world *world)
@@ -244,9 +241,9 @@ static void random_step(struct world *world)
 		break;
 	case 7:
 		if (random_below(3) == 0) {
+			random_fault(world);
+			some_calls_arrive(world);
 			world_crash(world);
-			if (random_below(2))
-				lose_power(world);
 			world_advance(world, random_below(20) * NS_PER_S);
 			world_restart(world);
 		}

@@ -40,11 +40,13 @@ struct fault { /* of one CreateFleet */
 
 struct world {
 	struct core *core;
+	struct world *shares; /* the EC2 of that world; NULL: its own */
 	struct core_config config;
 	struct documents documents;
 	struct moment now;
 	VEC(char *) journal;
 	VEC(bool) synced;
+	size_t durable; /* lines that a power cut does not take */
 	int journal_error;
 	size_t journal_fails_at; /* lines; SIZE_MAX: never */
 
@@ -186,6 +188,11 @@ static inline void world_braked(void *arg, enum brake brake, bool holds, const c
 
 /* ---- EC2 ---- */
 
+static inline struct world *ec2_of(struct world *world)
+{
+	return world->shares ? world->shares : world;
+}
+
 static inline uint64_t order_print(const struct launch_order *order)
 {
 	uint64_t print = order->count * 31 + order->capacity_type;
@@ -210,15 +217,16 @@ static inline void ec2_launch_one(struct world *world, const struct launch_order
 				  const struct launch_override *override,
 				  struct launch_result *result)
 {
-	struct ec2_instance *instance = vec_push(&world->instances);
+	struct world *ec2 = ec2_of(world);
+	struct ec2_instance *instance = vec_push(&ec2->instances);
 	struct launched_instance *launched = vec_push(&result->instances);
 
 	snprintf(instance->view.id, sizeof(instance->view.id), "i-%017llx",
-		 (unsigned long long)++world->next_instance);
+		 (unsigned long long)++ec2->next_instance);
 	snprintf(instance->view.instance_type, 32, "%s", override->instance_type);
 	snprintf(instance->view.zone, 32, "%s", override->zone);
 	instance->view.capacity_type = order->capacity_type;
-	instance->view.launched_wall_ns = world->now.wall_ns + world->next_instance;
+	instance->view.launched_wall_ns = world->now.wall_ns + ec2->next_instance;
 	snprintf(instance->view.decision, 48, "%s", order_tag(order, "forerun.dev/decision"));
 	snprintf(instance->view.pool, CLOUD_NAME_SIZE, "%s",
 		 order_tag(order, "forerun.dev/nodepool"));
@@ -255,14 +263,14 @@ static inline const struct launch_result *ec2_create_fleet(struct world *world,
 	struct ec2_token *made;
 	uint32_t count = MIN(order->count, world->fault.at_most);
 
-	vec_for_each (known, &world->tokens)
+	vec_for_each (known, &ec2_of(world)->tokens)
 		if (strcmp(known->token, order->token) == 0) {
 			if (known->parameters == order_print(order))
 				return &known->result;
 			world->mismatches++;
 			return &mismatch;
 		}
-	made = vec_push(&world->tokens);
+	made = vec_push(&ec2_of(world)->tokens);
 	memcpy(made->token, order->token, sizeof(made->token));
 	memcpy(made->result.token, order->token, sizeof(made->token));
 	made->parameters = order_print(order);
@@ -317,8 +325,17 @@ static inline void ec2_answer(struct world *world, const struct launch_order *or
 	result->done_ns = world->now.mono_ns + NS_PER_MS;
 }
 
+/* The round is over: what was to be synced is, with all before it. */
+static inline void world_sync(struct world *world)
+{
+	for (size_t i = world->durable; i < world->synced.count; i++)
+		if (world->synced.at[i])
+			world->durable = i + 1;
+}
+
 static inline void world_advance(struct world *world, uint64_t ns)
 {
+	world_sync(world);
 	world->now.mono_ns += ns;
 	world->now.wall_ns += ns;
 }
@@ -344,7 +361,7 @@ static inline bool world_answer(struct world *world)
 static inline void ec2_terminate(struct world *world, const struct terminate_order *order)
 {
 	vec_for_each (it, &order->instances)
-		vec_for_each (instance, &world->instances)
+		vec_for_each (instance, &ec2_of(world)->instances)
 			if (strcmp(instance->view.id, it->id) == 0)
 				instance->view.state = INSTANCE_TERMINATED;
 }
@@ -373,7 +390,7 @@ static inline void world_describe(struct world *world)
 	VEC(struct instance_view) views = {0};
 	struct fleet_view fleet;
 
-	vec_for_each (instance, &world->instances) {
+	vec_for_each (instance, &ec2_of(world)->instances) {
 		if (instance->view.state == INSTANCE_PENDING &&
 		    instance->running_ns <= world->now.mono_ns)
 			instance->view.state = INSTANCE_RUNNING;

@@ -224,13 +224,13 @@ static bool worth_another_attempt(const struct launch_result *result)
 	return false;
 }
 
-/* Whether that answer used the number up. What tags settled without an instance may not have: the
- * next order takes it, so that a call that is still under way cannot have it. */
+/* Whether that answer used the number up. Where nothing was launched the next order takes it, so
+ * that no call that is still under way can have it. */
 static bool number_is_used(const struct launch_result *result)
 {
 	if (strcmp(result->error_code, SETTLED_BY_TAGS) == 0)
 		return result->instances.count > 0;
-	return strcmp(result->error_code, CODE_NOT_LEADER) != 0;
+	return result->outcome == LAUNCH_DONE;
 }
 
 static void order_done(struct core *core, struct open_order *open, struct record *record,
@@ -271,8 +271,6 @@ static void order_refused(struct core *core, struct open_order *open, struct rec
 	char why[CLOUD_TEXT_SIZE];
 
 	launches_forget(core, open->order.token, open->order.count);
-	if (number_is_used(result))
-		lane_ended(core, open->lane, open->order.sequence, 0, now);
 	snprintf(why, sizeof(why), "%s: %.180s", result->error_code, result->error_text);
 	if (record && launch_code_is_no_capacity(result->error_code)) {
 		core->totals.no_capacity_errors++;
@@ -290,7 +288,7 @@ static void order_refused(struct core *core, struct open_order *open, struct rec
 		attempt_next(core, record, now);
 		return;
 	}
-	if (record && !number_is_used(result))
+	if (record && strcmp(result->error_code, CODE_NOT_LEADER) == 0)
 		drop_rest(core, record, open->order.count, why, now);
 	else if (record)
 		give_up(core, record, open->order.count, why, now);
