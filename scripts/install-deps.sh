@@ -8,7 +8,7 @@ run="gcc make pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev lib
  libexpat1-dev libmicrohttpd-dev libncurses-dev libssl-dev ca-certificates"
 test="$run git libclang-rt-14-dev lld libcmocka-dev clang-format clang-tidy cppcheck python3-venv golang-go nginx-light wrk
  nghttp2-client curl openssl iproute2 procps libcap2-bin util-linux prometheus adduser dpkg-dev fakeroot lintian tmux systemd
- qemu-system-x86 qemu-system-arm shellcheck"
+ qemu-system-x86 qemu-system-arm shellcheck spin"
 
 case "${1:-}" in
 run) packages=$run ;;
