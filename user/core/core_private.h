@@ -213,6 +213,8 @@ struct instance {
 	bool vanished; /* gone only because it was not shown; it may come back */
 };
 
+/* Said in the place of EC2's code when its picture of the fleet told the end. */
+#define SETTLED_BY_TAGS "settled by tags"
 /* In the place of EC2's code where a call was not let out, by user/cloud too. */
 #define CODE_NOT_LEADER "NotLeader"
 
@@ -638,6 +640,10 @@ uint64_t visible_within(const struct core *core);
 /* ---- launch.c ---- */
 void attempt_next(struct core *core, struct record *record, struct moment now);
 void order_replay_result(struct core *core, const struct launch_result *result, struct moment then);
+void order_over(struct core *core, struct open_order *open, const struct launch_result *result,
+		struct moment now);
+
+/* ---- settle.c ---- */
 void orders_settle(struct core *core, uint64_t asked_ns, struct moment now);
 
 /* ---- order.c ---- */

@@ -6,9 +6,6 @@
  */
 #include "core/core_private.h"
 
-/* Said in the place of EC2's code. */
-#define SETTLED_BY_TAGS "settled by tags"
-
 static struct moment moment_at(struct moment now, uint64_t mono_ns)
 {
 	uint64_t ago_ns = now.mono_ns - MIN(now.mono_ns, mono_ns);
@@ -386,6 +383,24 @@ static bool end_is_known(struct open_order *open, const struct launch_result *re
 	return !open->uncertain_ns;
 }
 
+/* Its end is known, and in the journal. */
+void order_over(struct core *core, struct open_order *open, const struct launch_result *result,
+		struct moment now)
+{
+	struct record *record = record_find(core, open->order.decision);
+
+	if (number_is_taken(core, open, result))
+		order_lost_number(core, open, record, now);
+	else if (result->outcome == LAUNCH_DONE)
+		order_done(core, open, record, result, now);
+	else
+		order_refused(core, open, record, result, now);
+	if (record) {
+		record_close_if_done(core, record, now);
+		record_changed(core, record);
+	}
+}
+
 void core_launched(struct core *core, const struct launch_result *result, struct moment now)
 {
 	struct open_order *open = order_find(core, result->token);
@@ -412,16 +427,7 @@ void core_launched(struct core *core, const struct launch_result *result, struct
 		    result->instances.count, *result->request_id ? result->request_id : "?",
 		    *result->error_code ? ", " : "", result->error_code);
 	tell_failures(core, record, result, moment_at(now, result->done_ns));
-	if (number_is_taken(core, open, result))
-		order_lost_number(core, open, record, now);
-	else if (result->outcome == LAUNCH_DONE)
-		order_done(core, open, record, result, now);
-	else
-		order_refused(core, open, record, result, now);
-	if (record) {
-		record_close_if_done(core, record, now);
-		record_changed(core, record);
-	}
+	order_over(core, open, result, now);
 }
 
 static void fail_offers(struct record *record, const struct open_order *open,
@@ -466,73 +472,4 @@ void order_replay_result(struct core *core, const struct launch_result *result, 
 		fail_offers(record, open, result);
 	}
 	order_remove(core, open);
-}
-
-static void settle_one(struct core *core, struct open_order *open, struct moment now)
-{
-	struct record *record = record_find(core, open->order.decision);
-	struct launch_result result = {.outcome = LAUNCH_DONE};
-
-	set_text(result.token, open->order.token);
-	set_text(result.error_code, SETTLED_BY_TAGS);
-	vec_for_each (it, &open->lane->instances)
-		if (order_is_of(open, *it)) {
-			struct launched_instance *launched = vec_push(&result.instances);
-
-			set_text(launched->id, (*it)->id);
-			set_text(launched->instance_type, (*it)->instance_type);
-			set_text(launched->zone, (*it)->zone);
-		}
-	journal_result(core, &result, now);
-	record_step(core, record, now, "found by their tags: %zu of %u of CreateFleet %s",
-		    result.instances.count, open->order.count, open->order.token);
-	order_done(core, open, record, &result, now);
-	if (record) {
-		record_close_if_done(core, record, now);
-		record_changed(core, record);
-	}
-	launch_result_free(&result);
-}
-
-/* EC2 shows another decision's instances under the number of this order. */
-static bool shown_as_another(const struct open_order *open)
-{
-	vec_for_each (it, &open->lane->instances)
-		if (open->order.sequence && strcmp((*it)->token, open->order.token) == 0 &&
-		    strcmp((*it)->decision, open->order.decision) != 0)
-			return true;
-	return false;
-}
-
-static void settle_lost(struct core *core, struct open_order *open, struct moment now)
-{
-	struct record *record = record_find(core, open->order.decision);
-	struct launch_result result = {.outcome = LAUNCH_REFUSED};
-
-	set_text(result.token, open->order.token);
-	set_text(result.error_code, "IdempotentParameterMismatch");
-	set_text(result.error_text, "EC2 shows another launch under this token");
-	journal_result(core, &result, now);
-	order_lost_number(core, open, record, now);
-	if (record) {
-		record_close_if_done(core, record, now);
-		record_changed(core, record);
-	}
-}
-
-/* An order whose end is not known is settled when all of it is seen, when another is seen in its
- * place, or when nothing more of it can turn up. */
-void orders_settle(struct core *core, uint64_t asked_ns, struct moment now)
-{
-	for (size_t i = core->orders.count; i-- > 0;) {
-		struct open_order *open = core->orders.at[i];
-
-		if (shown_as_another(open))
-			settle_lost(core, open, now);
-		else if (open->uncertain_ns &&
-			 (order_coming(open) == 0 ||
-			  (open->settle_by_tags &&
-			   asked_ns > open->uncertain_ns + visible_within(core))))
-			settle_one(core, open, now);
-	}
 }
