@@ -457,8 +457,9 @@ void order_replay_result(struct core *core, const struct launch_result *result, 
 		lane_ended(core, open->lane, open->order.sequence, launched, then);
 	if (taken)
 		launched = 0;
-	for (uint32_t i = 0; i < launched; i++)
-		take_instance(core, open, &result->instances.at[i], 0, then);
+	else
+		vec_for_each (instance, &result->instances)
+			take_instance(core, open, instance, 0, then);
 	core->totals.instances_launched += launched;
 	launches_forget(core, open->order.token, missing);
 	if (record) {
