@@ -171,11 +171,9 @@ static bool attempt_may(struct core *core, struct record *record, uint32_t rest,
 			  now);
 	else if (why)
 		give_up(core, record, rest, why, now);
-	else if (core->pauses.count)
-		record_retry(core, record, now.mono_ns + NS_PER_S / 2);
 	else if (lane == LANE_HELD)
 		drop_rest(core, record, rest, held, now);
-	else if (lane == LANE_BUSY)
+	else if (lane == LANE_BUSY || core->pauses.count)
 		record_retry(core, record, now.mono_ns + NS_PER_S / 2);
 	else
 		return true;
