@@ -17,7 +17,7 @@ from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
 FORM_PROTOCOLS = {"ec2": "ec2", "sts": "query", "iam": "query", "autoscaling": "query", "elasticloadbalancing": "query"}
-MODELS = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch"}
+MODELS = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch", "servicequotas": "service-quotas"}
 
 
 class Violation(Exception):

@@ -118,6 +118,7 @@ class State:
     @staticmethod
     def defaults():
         return {
+            "quotas": {"L-1216C47A": 640.0, "L-34B43A08": 256.0},  # vCPUs, on demand and spot
             "capacity": {},  # fleet.Capacity: how much each pool has left
             "buckets": {},  # action: [size, refill a second]
             "faults": [],
@@ -333,6 +334,18 @@ class Proxy:
         answer = await self.moto("POST", "/", call.request.raw_head, body)
         return answer._replace(body=json.dumps({"Parameter": {**json.loads(answer.body)["Parameter"], "Name": name}}).encode())
 
+    def quota(self, call):
+        """moto has quotas of VPC alone."""
+        asked = json.loads(call.request.body)
+        value = self.state.settings["quotas"].get(asked["QuotaCode"])
+        if asked["ServiceCode"] != "ec2" or value is None:
+            return self.error(call, 400, "NoSuchResourceException", "The request failed because the specified quota does not exist.")
+        kind = {"L-1216C47A": "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances",
+                "L-34B43A08": "All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests"}.get(asked["QuotaCode"], "other")
+        body = {"Quota": {"ServiceCode": "ec2", "QuotaCode": asked["QuotaCode"], "QuotaName": kind, "Value": value,
+                          "Unit": "None", "Adjustable": True, "GlobalQuota": False}}
+        return Answer(200, {"Content-Type": JSON}, json.dumps(body).encode())
+
     async def stub(self, call):
         """The answer where one was set or moto has none, else None."""
         stubs = self.state.settings["stubs"]
@@ -347,6 +360,8 @@ class Proxy:
             return self.assume_role(call)
         if name.startswith("/aws/service/eks/optimized-ami/"):
             return await self.eks_image(call, name)
+        if call.service == "servicequotas":
+            return self.quota(call)
         if call.action == "GetProducts":
             return Answer(200, {"Content-Type": JSON}, json.dumps(prices.get_products(json.loads(call.request.body))).encode())
         if call.action == "DescribeSpotPriceHistory":

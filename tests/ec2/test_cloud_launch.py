@@ -283,6 +283,92 @@ def test_templates_that_exist_are_taken_as_they_are(cloud, ec2_world):
     assert len(ec2_world.client().describe_launch_templates()["LaunchTemplates"]) == len(first) == 4
 
 
+def test_a_standby_names_the_templates_and_makes_them_when_it_leads(ec2_world, tmp_path):
+    ec2_world.client("dynamodb").create_table(
+        TableName="lock", AttributeDefinitions=[{"AttributeName": "name", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "name", "KeyType": "HASH"}], BillingMode="PAY_PER_REQUEST")
+    ec2_world.fault("UpdateItem", "error", status=400, code="ProvisionedThroughputExceededException", message="", times=1000)
+    running = Cloud(ec2_world.environment(HOME=str(tmp_path)), documents(tmp_path / "c", ec2_world.world))
+    try:
+        running.send("lease", {"table": "lock", "name": "web", "holder": "a", "ttl_ms": 1000})
+        running.ready()
+        named = {t["name"] for t in running.found_class["templates"]}
+        assert named and ec2_world.client().describe_launch_templates()["LaunchTemplates"] == []
+        ec2_world.control(faults=[])
+        running.wait("acquired")
+        running.wait("class")
+        made = {t["LaunchTemplateName"] for t in ec2_world.client().describe_launch_templates()["LaunchTemplates"]}
+        assert made == named
+    finally:
+        running.close()
+
+
+# ---- what is known before a launch ----
+
+
+def test_a_launch_counts_the_addresses_of_its_subnets_anew(cloud, ec2_world):
+    running = cloud()
+    before = {s["id"]: s["free"] for s in running.found_class["subnets"]}
+    result = running.launch("addresses", 3)
+    zones = [i["zone"] for i in result["instances"]]
+    after = {s["id"]: s["free"] for s in running.wait("class", timeout=4)["subnets"]}
+    assert sum(before.values()) - sum(after.values()) == 3 and len(zones) == 3
+    counted = len(ec2_world.log("DescribeSubnets"))
+    for number in range(4):
+        running.launch(f"more-{number}", 1)
+    assert len(ec2_world.log("DescribeSubnets")) <= counted + 1, "at most every 5 s"
+    assert {s["id"] for s in running.wait("class", timeout=8)["subnets"]} == set(after)
+
+
+def test_quotas_come_with_the_catalog(cloud):
+    running = cloud()
+    catalog = running.found_catalog
+    while len(catalog["quotas"]) < 2:
+        catalog = running.wait("catalog")
+    quotas = {q["capacity_type"]: q for q in catalog["quotas"]}
+    assert quotas["on-demand"]["vcpus"] == 640 and quotas["spot"]["vcpus"] == 256
+    assert "Standard" in quotas["spot"]["name"] and {"m", "c", "t"} <= set(quotas["spot"]["categories"].split(","))
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "NoSuchResourceException"])
+def test_without_the_permission_quotas_are_not_known(ec2_world, tmp_path, code):
+    ec2_world.fault("GetServiceQuota", "error", status=400, code=code, message="no", times=100)
+    running = Cloud(ec2_world.environment(HOME=str(tmp_path)), documents(tmp_path / "c", ec2_world.world))
+    try:
+        assert running.ready().found_catalog["quotas"] == []
+        deadline = time.monotonic() + 5
+        while not any("vCPU quota" in line for line in running.errors):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert running.launch("all the same", 1)["outcome"] == "done"
+    finally:
+        running.close()
+
+
+# ---- observe mode ----
+
+
+def test_a_dry_run_says_whether_it_would_be_allowed(cloud, ec2_world):
+    running = cloud()
+    order = running.order("dry", 2, dry_run=True)
+    result = running.ask("launch", "launched", order)
+    assert (result["outcome"], result["code"]) == ("refused", "DryRunOperation") and result["request_id"]
+    ec2_world.fault("CreateFleet", "error", status=403, code="UnauthorizedOperation", message="You are not authorized")
+    result = running.ask("launch", "launched", order)
+    assert (result["outcome"], result["code"]) == ("refused", "UnauthorizedOperation")
+    assert alive(ec2_world) == [] and {e["params"]["DryRun"] for e in ec2_world.log("CreateFleet")} == {"true"}
+
+
+def test_a_dry_run_without_a_template_says_what_could_not_be_looked_at(cloud, ec2_world):
+    running = cloud("--read-only")
+    assert ec2_world.client().describe_launch_templates()["LaunchTemplates"] == []
+    ec2_world.fault("CreateFleet", "error", status=400, code="InvalidLaunchTemplateName.NotFoundException", message="gone")
+    result = running.ask("launch", "launched", running.order("dry", 1, dry_run=True))
+    assert result["outcome"] == "refused" and "observe mode makes no launch template" in result["text"]
+    time.sleep(0.5)
+    assert ec2_world.log("CreateLaunchTemplate") == []
+
+
 def test_terminating_says_what_came_of_it(cloud, ec2_world):
     running = cloud()
     result = running.launch("end", 2)

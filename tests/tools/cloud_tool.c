@@ -93,6 +93,17 @@ static void on_catalog(void *arg, const struct catalog *catalog)
 		add_number(&line, "usd", offering->usd_per_hour);
 		text_add_char(&line, '}');
 	}
+	text_add(&line, "],\"quotas\":[");
+	for (size_t i = 0; i < catalog->quotas_count; i++) {
+		const struct vcpu_quota *quota = &catalog->quotas[i];
+
+		text_add(&line, i ? ",{" : "{");
+		add(&line, "name", quota->name);
+		add(&line, "capacity_type", capacity_type_text(quota->capacity_type));
+		add(&line, "categories", quota->categories);
+		add_number(&line, "vcpus", quota->vcpus);
+		text_add_char(&line, '}');
+	}
 	text_add_char(&line, ']');
 	end(&line);
 }
@@ -412,6 +423,7 @@ static void launch(struct tool *tool, const cJSON *wanted)
 	order->capacity_type = strcmp(word_of(wanted, "capacity_type"), "spot") == 0
 				       ? CAPACITY_SPOT
 				       : CAPACITY_ON_DEMAND;
+	order->dry_run = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(wanted, "dry_run"));
 	order->count = cJSON_IsNumber(count) ? (uint32_t)count->valueint : 1;
 	cJSON_ArrayForEach (item, cJSON_GetObjectItemCaseSensitive(wanted, "overrides")) {
 		struct launch_override *override = vec_push(&order->overrides);
@@ -630,7 +642,9 @@ int main(int argc, char **argv)
 	log_set_level(LOG_LEVEL_DEBUG);
 	cloud_config_default(&config);
 	for (int i = 1; i < argc; i++) {
-		if (str_starts(argv[i], "--") && i + 1 < argc) {
+		if (str_equal(argv[i], "--read-only")) {
+			config.read_only = true;
+		} else if (str_starts(argv[i], "--") && i + 1 < argc) {
 			take_option(&config, argv[i], argv[i + 1]);
 			i++;
 		} else {

@@ -53,6 +53,7 @@ void catalog_free(struct cloud *cloud)
 	vec_free(&state->new_types);
 	vec_free(&state->new_zones);
 	vec_free(&state->offerings);
+	vec_free(&state->quotas);
 	free(state->price_token);
 }
 
@@ -159,10 +160,24 @@ void catalog_publish(struct cloud *cloud)
 				offer(cloud, type, zone, ARCH_ARM64, (enum capacity_type)spot);
 		}
 	}
-	state->view = (struct catalog){state->offerings.at, state->offerings.count,
-				       state->fetched_wall_ns};
+	state->view = (struct catalog){.offerings = state->offerings.at,
+				       .count = state->offerings.count,
+				       .fetched_wall_ns = state->fetched_wall_ns,
+				       .quotas = state->quotas.at,
+				       .quotas_count = state->quotas.count};
 	if (!state->done)
 		cloud->events.catalog(cloud->events.arg, &state->view);
+}
+
+void catalog_take_quotas(struct cloud *cloud)
+{
+	struct catalog_state *state = &cloud->catalog;
+
+	vec_clear(&state->quotas);
+	vec_for_each (quota, &cloud->quotas.found)
+		*vec_push(&state->quotas) = *quota;
+	if (state->fetched_wall_ns)
+		catalog_publish(cloud);
 }
 
 /* What is on disk serves until its time is over; spot prices are asked for at once. */

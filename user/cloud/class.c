@@ -215,20 +215,27 @@ static void end_subnet(struct resolver *resolver)
 	*subnet = (struct subnet){0};
 }
 
+void subnet_element(struct subnet *subnet, const char *path, const char *text)
+{
+	uint64_t number = 0;
+
+	if (strcmp(path, "subnetSet/item/subnetId") == 0)
+		set_text(subnet->id, text);
+	else if (strcmp(path, "subnetSet/item/availabilityZone") == 0)
+		set_text(subnet->zone, text);
+	else if (strcmp(path, "subnetSet/item/availableIpAddressCount") == 0 &&
+		 parse_u64(text, &number) == 0)
+		subnet->free_addresses = (uint32_t)MIN(number, UINT32_MAX);
+}
+
 static void on_subnet_element(void *arg, const char *path, const char *text)
 {
 	struct resolver *resolver = arg;
-	uint64_t number = 0;
 
 	if (strcmp(path, "subnetSet/item") == 0)
 		end_subnet(resolver);
-	else if (strcmp(path, "subnetSet/item/subnetId") == 0)
-		set_text(resolver->subnet.id, text);
-	else if (strcmp(path, "subnetSet/item/availabilityZone") == 0)
-		set_text(resolver->subnet.zone, text);
-	else if (strcmp(path, "subnetSet/item/availableIpAddressCount") == 0 &&
-		 parse_u64(text, &number) == 0)
-		resolver->subnet.free_addresses = (uint32_t)MIN(number, UINT32_MAX);
+	else
+		subnet_element(&resolver->subnet, path, text);
 }
 
 static void on_subnets(void *arg, const struct answer *answer)

@@ -20,7 +20,7 @@ static void on_timer(void *arg, uint64_t now_ns)
 	class_run(arg);
 }
 
-static void publish(struct resolver *resolver)
+void class_publish(struct resolver *resolver)
 {
 	struct cloud *cloud = resolver->cloud;
 
@@ -79,7 +79,7 @@ static void on_resolved(struct resolver *resolver)
 	}
 	loop_timer_at(resolver->timer, time_mono_ns() + (resolver->again ? 0 : wait_ns));
 	resolver->again = false;
-	publish(resolver);
+	class_publish(resolver);
 }
 
 int classes_init(struct cloud *cloud)
@@ -113,6 +113,13 @@ void classes_start(struct cloud *cloud)
 {
 	for (size_t i = 0; i < cloud->classes_count; i++)
 		class_run(&cloud->classes[i]);
+}
+
+void classes_lead(struct cloud *cloud)
+{
+	for (size_t i = 0; i < cloud->classes_count && cloud->working; i++)
+		if (cloud->classes[i].named_only)
+			class_run(&cloud->classes[i]);
 }
 
 bool classes_ready(const struct cloud *cloud)

@@ -72,6 +72,10 @@ int cloud_new(struct loop *loop, struct http_client *http, const struct cloud_co
 		r = classes_init(cloud);
 	if (r >= 0)
 		r = catalog_init(cloud);
+	if (r >= 0)
+		r = quotas_init(cloud);
+	if (r >= 0)
+		r = addresses_init(cloud);
 	if (r < 0) {
 		cloud_free(cloud);
 		return r;
@@ -92,6 +96,8 @@ void cloud_free(struct cloud *cloud)
 	fleet_free(cloud);
 	classes_free(cloud);
 	catalog_free(cloud);
+	quotas_free(cloud);
+	addresses_free(cloud);
 	http_client_free(cloud->acting);
 	if (cloud->whoami_timer)
 		loop_timer_free(cloud->whoami_timer);
@@ -111,6 +117,7 @@ void cloud_started(struct cloud *cloud)
 	catalog_start(cloud);
 	classes_start(cloud);
 	fleet_start(cloud);
+	quotas_start(cloud);
 }
 
 void cloud_start(struct cloud *cloud)

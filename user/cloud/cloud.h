@@ -52,7 +52,9 @@ void cloud_free(struct cloud *cloud);
  * again. */
 void cloud_start(struct cloud *cloud);
 
-/* One CreateFleet, on the wire before it returns when the connection is warm. */
+/* One CreateFleet, on the wire before it returns when the connection is warm. Of a dry_run order
+ * the result is LAUNCH_REFUSED with the code "DryRunOperation" when EC2 would have done it, else
+ * with what it would have refused. */
 void cloud_launch(struct cloud *cloud, const struct launch_order *order);
 void cloud_terminate(struct cloud *cloud, const struct terminate_order *order);
 void cloud_describe_now(struct cloud *cloud); /* the fleet, ahead of its time */

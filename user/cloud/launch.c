@@ -264,7 +264,20 @@ void launch_classify(const struct answer *answer, struct launch_result *result)
 struct launching {
 	struct cloud *cloud;
 	char token[64];
+	bool dry_run;
 };
+
+/* Of DryRun only the code says what it is: "DryRunOperation", it would have been done. Where there
+ * is no launch template yet EC2 can look at nothing behind its name. */
+static void dry_run_ended(struct cloud *cloud, struct launch_result *result)
+{
+	if (cloud->config.read_only && str_starts(result->error_code, "InvalidLaunchTemplate"))
+		set_text(result->error_text,
+			 "observe mode makes no launch template, and without one EC2 looks no "
+			 "further; `forerun run --check` asks whether it may be made and used");
+	cloud->events.launched(cloud->events.arg, result);
+	launch_result_free(result);
+}
 
 static void on_answer(void *arg, const struct answer *answer)
 {
@@ -272,15 +285,22 @@ static void on_answer(void *arg, const struct answer *answer)
 	struct cloud *cloud = launching->cloud;
 	struct launch_result result = {0};
 	bool lost = str_starts(answer->code, "InvalidLaunchTemplate");
+	bool dry_run = launching->dry_run;
 
 	set_text(result.token, launching->token);
 	free(launching);
 	launch_classify(answer, &result);
+	if (dry_run) {
+		dry_run_ended(cloud, &result);
+		return;
+	}
 	vec_for_each (failure, &result.failures)
 		lost |= str_starts(failure->code, "InvalidLaunchTemplate");
 	if (lost)
 		classes_template_lost(cloud);
 	fleet_hurry(cloud);
+	if (result.outcome == LAUNCH_DONE)
+		addresses_changed(cloud);
 	cloud->events.launched(cloud->events.arg, &result);
 	launch_result_free(&result);
 }
@@ -294,11 +314,12 @@ void cloud_launch(struct cloud *cloud, const struct launch_order *order)
 		abort();
 	launching->cloud = cloud;
 	set_text(launching->token, order->token);
+	launching->dry_run = order->dry_run;
 	fleet_request(order, cloud->config.name, order->dry_run, &body);
 	call_send(cloud, &(struct call_request){
 				 .service = SERVICE_EC2,
 				 .body = body.data,
-				 .flags = CALL_ACTS | CALL_TWICE | CALL_APART,
+				 .flags = order->dry_run ? 0 : CALL_ACTS | CALL_TWICE | CALL_APART,
 				 .timeout_ms = LAUNCH_TIMEOUT_MS,
 				 .done = on_answer,
 				 .drop = free,

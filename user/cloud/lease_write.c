@@ -39,6 +39,7 @@ static void confirm(struct lease *lease, const char *state)
 		return;
 	lease->held = true;
 	lease->epoch = write.epoch;
+	classes_lead(lease->cloud);
 	lease->events.acquired(lease->events.arg, write.epoch, state ? state : "");
 }
 

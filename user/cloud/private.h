@@ -276,6 +276,7 @@ struct resolver {
 	bool check; /* only looks: templates by DryRun */
 	unsigned flags; /* of its calls */
 	bool busy, again;
+	bool named_only; /* templates were not made: another one leads */
 	size_t term, image_at, template_at; /* positions in the lists it works through */
 	size_t found_before;
 	VEC(struct subnet) subnets;
@@ -321,6 +322,10 @@ int classes_init(struct cloud *cloud);
 void classes_free(struct cloud *cloud);
 void classes_start(struct cloud *cloud);
 bool classes_ready(const struct cloud *cloud);
+void classes_lead(struct cloud *cloud); /* from now on this process may act */
+void class_publish(struct resolver *resolver);
+/* An element of DescribeSubnets below subnetSet/item. */
+void subnet_element(struct subnet *subnet, const char *path, const char *text);
 void classes_template_lost(struct cloud *cloud); /* EC2 does not know one of ours: make them anew */
 
 /* ---- the catalog (catalog.c, types.c, prices.c, cache.c) ---- */
@@ -344,6 +349,7 @@ struct catalog_state {
 	uint64_t fetched_wall_ns; /* types and zones; 0: never */
 	uint64_t priced_wall_ns; /* on-demand */
 	VEC(struct offering) offerings; /* what was published last */
+	VEC(struct vcpu_quota) quotas;
 	struct catalog view;
 	/* while fetching */
 	VEC(struct type_info) new_types;
@@ -389,6 +395,31 @@ int prices_parse(const char *body, size_t length,
 		 void (*fn)(void *arg, const char *type, double usd_per_hour), void *arg,
 		 char **token);
 
+/* ---- quotas (quotas.c) and free addresses (addresses.c) ---- */
+
+struct quotas {
+	VEC(struct vcpu_quota) found;
+	size_t at; /* of those that are asked for */
+	bool said; /* that one is not known */
+	struct loop_timer *timer;
+};
+int quotas_init(struct cloud *cloud);
+void quotas_free(struct cloud *cloud);
+void quotas_start(struct cloud *cloud);
+/* Name and value of GetServiceQuota's answer. -EBADMSG: it has none. */
+int quota_read(const char *body, size_t length, struct vcpu_quota *out);
+void catalog_take_quotas(struct cloud *cloud); /* publishes them with the catalog */
+
+struct addresses {
+	bool asking, again;
+	uint64_t asked_ns;
+	struct subnet subnet; /* being read */
+	struct loop_timer *timer;
+};
+int addresses_init(struct cloud *cloud);
+void addresses_free(struct cloud *cloud);
+void addresses_changed(struct cloud *cloud); /* something was launched or terminated */
+
 /* ---- the identity document (document.c) ---- */
 
 struct stack_st_X509;
@@ -428,6 +459,8 @@ struct cloud {
 	struct resolver *classes;
 	size_t classes_count;
 	struct catalog_state catalog;
+	struct quotas quotas;
+	struct addresses addresses;
 	struct check *check;
 	struct whoami *whoami;
 	struct loop_timer *whoami_timer;

@@ -190,6 +190,18 @@ static void on_template(void *arg, const struct answer *answer)
 			      resolver->template.name, answer_text(answer, words));
 }
 
+/* Whether templates are made now: not in observe mode, and not by who does not lead; the one who
+ * leads has made them, under the same names. */
+static bool makes_templates(struct resolver *resolver)
+{
+	const struct cloud *cloud = resolver->cloud;
+
+	if (resolver->check)
+		return true;
+	resolver->named_only = cloud->events.may_act && !cloud->events.may_act(cloud->events.arg);
+	return !cloud->config.read_only && !resolver->named_only;
+}
+
 /* Position among images × capacity types. */
 static void next_template(struct resolver *resolver)
 {
@@ -206,8 +218,7 @@ static void next_template(struct resolver *resolver)
 		set_text(resolver->template.image_id, image->id);
 		template_request(resolver, image, type, resolver->check, &body,
 				 resolver->template.name);
-		if (is_made(resolver, resolver->template.name) ||
-		    (resolver->cloud->config.read_only && !resolver->check)) {
+		if (is_made(resolver, resolver->template.name) || !makes_templates(resolver)) {
 			*vec_push(&resolver->templates) = resolver->template;
 			continue;
 		}

@@ -60,6 +60,7 @@ static void on_answer(void *arg, const struct answer *answer)
 		return;
 	}
 	fleet_hurry(cloud);
+	addresses_changed(cloud);
 	cloud->events.terminated(cloud->events.arg, result);
 	terminating_free(terminating);
 }
