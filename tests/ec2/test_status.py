@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """`forerun status`, /v1/status and the fleet's families of /metrics, on a forerun that launches three instances."""
 
+import http.server
 import json
 import re
 import shutil
 import subprocess
+import threading
 
 import pytest
 from running import run_binary
@@ -126,3 +128,40 @@ def test_another_server_is_no_forerun(queue):
     done = run_binary("status", "--url", f"http://127.0.0.1:{queue.port}")
     assert done.returncode == 1
     assert "no forerun that tells its status" in done.stderr
+
+
+HOSTILE = [
+    {},
+    [],
+    {"role": 7},
+    {"role": "\u001b]0;x\u0007", "host": "\u001b[2J" * 4000, "version": None, "up_seconds": 1e308},
+    {"role": "core", "services": 3, "services_count": -1e300, "nodes": {"a": 1}, "pools": "x", "brakes": [None, 1, {"holding": True}]},
+    {"role": "core", "services_count": 1e300, "services": [None, [], {"metrics": {}, "deciding": 1e300}, {"metrics": [{"metric": "x" * 5000, "value": 1e-300}]}],
+     "coming": [{}], "lead_times": [{"pool": None}], "nodes": [{"instance": "i" * 3000, "age_seconds": -1e300, "usd_per_hour": 1e308}], "nodes_count": 1e18,
+     "scaling_latency": {"count": 1e300, "p50_seconds": 1e300}, "money": {"usd_per_hour": -1}, "lease": {"leading": 3}, "cores": [{}], "hosts": [], "cloud": {}},
+]
+
+
+@pytest.mark.parametrize("answer", HOSTILE)
+def test_a_server_that_lies_neither_crashes_it_nor_moves_the_cursor(answer):
+    class Lying(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = json.dumps(answer).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Lying)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        done = run_binary("status", "--url", f"127.0.0.1:{server.server_port}")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert done.returncode in (0, 1), done.stderr
+    assert all(c == "\n" or " " <= c <= "~" for c in done.stdout)
+    assert all(len(line) <= 100 for line in done.stdout.splitlines())

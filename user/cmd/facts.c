@@ -113,8 +113,13 @@ void totals_json(const struct facts *facts, struct text *out)
 		(unsigned long long)totals.instances_launched,
 		(unsigned long long)totals.launches_failed, (unsigned long long)totals.terminations,
 		totals.instances_pending, totals.instances_running);
+	text_printf(out, ",\"no_capacity_errors\":%llu,\"throttles\":%llu",
+		    (unsigned long long)totals.no_capacity_errors,
+		    (unsigned long long)totals.throttles);
 	text_add(out, ",\"usd_per_hour\":");
 	export_json_number(out, totals.usd_per_hour);
+	text_add(out, ",\"usd_last_day\":");
+	export_json_number(out, totals.usd_last_day);
 	text_add(out, ",\"lead_time_seconds\":");
 	export_json_number(out, totals.lead_time_seconds);
 	text_add(out, ",\"edge_to_sent_seconds\":");

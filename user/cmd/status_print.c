@@ -294,7 +294,7 @@ static void put_service(struct page *page, const cJSON *service)
 	const cJSON *metrics = part(service, "metrics"), *metric;
 	char now[24], target[24], replicas[64];
 
-	metric = cJSON_GetArrayItem(metrics, (int)fmax(number(service, "deciding"), 0));
+	metric = cJSON_GetArrayItem(metrics, (int)fmin(fmax(number(service, "deciding"), 0), 1000));
 	metric = metric ?: cJSON_GetArrayItem(metrics, 0);
 	snprintf(replicas, sizeof(replicas), "%.0f, %.0f ready -> %.0f",
 		 number(service, "replicas"), number(service, "ready"), number(service, "wanted"));
