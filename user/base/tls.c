@@ -354,6 +354,26 @@ bool tls_stream_is_host(const struct tls_stream *stream, const char *host)
 	       X509_check_host(certificate, host, 0, X509_CHECK_FLAG_NO_WILDCARDS, NULL) == 1;
 }
 
+/* OpenSSL keeps the certificate for as long as the connection lives and cannot be told otherwise,
+ * but its parts can be exchanged: a decoded key alone takes 2 KiB. */
+void tls_stream_forget_peer(struct tls_stream *stream)
+{
+	static const unsigned char any_point[32] = {9};
+	X509 *certificate = SSL_get0_peer_certificate(stream->ssl);
+	struct tls_context *context = stream->context;
+
+	if (!certificate)
+		return;
+	if (!context->no_key)
+		context->no_key = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, any_point,
+							      sizeof(any_point));
+	if (context->no_key)
+		X509_set_pubkey(certificate, context->no_key);
+	while (X509_get_ext_count(certificate) > 0)
+		X509_EXTENSION_free(X509_delete_ext(certificate, 0));
+	ERR_clear_error();
+}
+
 uint64_t tls_stream_bytes(const struct tls_stream *stream)
 {
 	return stream->bytes;

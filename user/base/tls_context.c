@@ -211,6 +211,7 @@ void tls_context_unref(struct tls_context *context)
 		return;
 	SSL_CTX_free(context->ssl);
 	BIO_meth_free(context->transport);
+	EVP_PKEY_free(context->no_key);
 	OPENSSL_cleanse(context->key, sizeof(context->key));
 	free(context);
 }

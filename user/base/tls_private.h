@@ -17,6 +17,7 @@ struct tls_context {
 	SSL_CTX *ssl;
 	BIO_METHOD *transport;
 	bool server, shared;
+	EVP_PKEY *no_key; /* what stands where a certificate's key was; made when first needed */
 	uint8_t key[TLS_KEY_BYTES];
 	/* One stream at a time reads: these are nobody's for longer than that. */
 	uint8_t received[TLS_RECEIVE_BYTES]; /* as it came */

@@ -31,9 +31,10 @@ struct frame_reader {
 	size_t listeners_max;
 	bool open; /* a frame has begun and its next part is waited for */
 	bool begun; /* its head is read */
-	struct frame frame; /* the one that is being read, without its indicators */
-	uint64_t newest_ns; /* of its values, on our clock */
+	/* Of the frame that is being read, or was last: */
 	uint64_t flags, sequence;
+	uint64_t age_ns, edge_ns;
+	uint64_t newest_ns; /* of its values, on our clock */
 };
 
 void frame_reader_init(struct frame_reader *reader, struct owners *owners, struct layout *layout);

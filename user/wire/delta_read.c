@@ -315,10 +315,10 @@ static int read_content(struct frame_reader *reader, const struct item *item, ui
 		return read_usage(reader, item->bytes, now_ns, reason);
 	case FRAME_INSTANCE_ID:
 		return read_text(state, &state->instance_id, item,
-				 sizeof(reader->frame.instance_id), reason);
+				 sizeof(((struct frame *)0)->instance_id), reason);
 	case FRAME_SERVICES:
-		return read_text(state, &state->services, item, sizeof(reader->frame.services),
-				 reason);
+		return read_text(state, &state->services, item,
+				 sizeof(((struct frame *)0)->services), reason);
 	default:
 		return 0;
 	}
@@ -334,11 +334,11 @@ static void read_head(struct frame_reader *reader, const struct item *item, uint
 		reader->flags = item->number;
 		break;
 	case FRAME_AGE:
-		reader->frame.age_ns = item->number;
+		reader->age_ns = item->number;
 		reader->newest_ns = before(now_ns, item->number);
 		break;
 	default: /* FRAME_EDGE_AGE */
-		reader->frame.edge_ns = before(now_ns, item->number);
+		reader->edge_ns = before(now_ns, item->number);
 	}
 }
 
@@ -358,10 +358,6 @@ static int begin(struct frame_reader *reader, struct layout *layout, char reason
 	if (got == 1 && !(reader->flags & FRAME_FLAG_FULL))
 		return bad(reason, "the first frame is not a full one");
 	reader->state.sequence = got;
-	reader->frame.sequence = got;
-	reader->frame.kind = reader->flags & FRAME_FLAG_EDGE ? FRAME_EDGE : FRAME_TICK;
-	if (reader->frame.kind != FRAME_EDGE)
-		reader->frame.edge_ns = 0;
 	if (reader->flags & FRAME_FLAG_FULL)
 		state_use_layout(&reader->state, layout);
 	return 0;
@@ -399,7 +395,7 @@ static int check_part(struct frame_reader *reader, const struct message *message
 					: "a frame goes on that has not begun");
 	if (reader->open)
 		return 0;
-	reader->frame = (struct frame){0};
+	reader->age_ns = reader->edge_ns = 0;
 	reader->newest_ns = now_ns;
 	reader->begun = false;
 	reader->flags = reader->sequence = 0;
@@ -427,6 +423,13 @@ int frame_read(struct frame_reader *reader, const struct message *message, struc
 void frame_reader_expand(const struct frame_reader *reader, struct scratch *scratch,
 			 struct frame *out)
 {
-	*out = reader->frame;
+	bool edge = reader->flags & FRAME_FLAG_EDGE;
+
+	*out = (struct frame){
+		.kind = edge ? FRAME_EDGE : FRAME_TICK,
+		.sequence = reader->sequence,
+		.age_ns = reader->age_ns,
+		.edge_ns = edge ? reader->edge_ns : 0,
+	};
 	state_expand(&reader->state, reader->newest_ns, scratch, out);
 }

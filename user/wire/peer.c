@@ -171,6 +171,7 @@ static int admit(struct peer *peer, const struct hello *hello, char reason[REASO
 		return refuse(reason, -ENOMEM, "the core is out of memory");
 	server_not_new(peer);
 	peer->phase = PEER_OPEN;
+	tls_stream_forget_peer(peer->stream);
 	frame_reader_init(&peer->reader, &server->owners, server->layout);
 	server->open_count++;
 	server->status.admitted++;
@@ -254,19 +255,20 @@ static int on_message(void *arg, const struct message *message)
 	peer->heard_ns = peer->now_ns;
 	if (!(message->flags & MESSAGE_CONTINUES) &&
 	    !bucket_allows(&peer->messages, 1, rate, BURST * rate, peer->heard_ns))
-		return refuse(peer->problem, -EBUSY, "the agent says too much");
+		return refuse(peer->server->problem, -EBUSY, "the agent says too much");
 	if (message->kind == MESSAGE_BYE)
-		return on_bye(peer, message->body, peer->problem);
+		return on_bye(peer, message->body, peer->server->problem);
 	if (peer->phase == PEER_NEW) {
 		if (message->kind == MESSAGE_HELLO)
-			return on_hello(peer, message->body, peer->problem);
-		return refuse(peer->problem, -EBADMSG, "the agent said something before its hello");
+			return on_hello(peer, message->body, peer->server->problem);
+		return refuse(peer->server->problem, -EBADMSG,
+			      "the agent said something before its hello");
 	}
 	switch (message->kind) {
 	case MESSAGE_HELLO:
-		return refuse(peer->problem, -EBADMSG, "the agent said hello again");
+		return refuse(peer->server->problem, -EBADMSG, "the agent said hello again");
 	case MESSAGE_FRAME:
-		return on_frame(peer, message, peer->problem);
+		return on_frame(peer, message, peer->server->problem);
 	default:
 		return 0; /* a ping, or what only a newer version knows */
 	}
@@ -279,8 +281,8 @@ static void on_data(void *arg, const void *data, size_t length)
 	if (peer->phase == PEER_ENDING)
 		return;
 	peer->now_ns = time_mono_ns();
-	if (inbox_feed(&peer->inbox, data, length, on_message, peer, peer->problem) < 0)
-		peer_end(peer, peer->problem);
+	if (inbox_feed(&peer->inbox, data, length, on_message, peer, peer->server->problem) < 0)
+		peer_end(peer, peer->server->problem);
 }
 
 static bool may_shake(void *arg)

@@ -15,8 +15,7 @@
 #define ACCEPTS_PER_ROUND 64
 #define SHAKES_PER_ROUND 8 /* a step takes a fraction of a millisecond */
 #define TOLD_PER_ROUND 256
-#define NEW_MAX 1024 /* without a hello, at once */
-#define NEW_STUCK_NS (3 * NS_PER_S) /* one so old makes room when there are so many */
+#define NEW_MAX 512 /* without a hello, at once; the others wait in the kernel */
 #define SWEEP_TURNS 10 /* a connection is looked at in one of so many sweeps */
 #define SWEEP_EVERY_MOST_NS (100 * NS_PER_MS)
 #define COMPLAINTS_PER_SECOND 5
@@ -78,12 +77,18 @@ static void accept_if(struct wire_server *server, bool accepting)
 	loop_fd_modify(server->loop, server->fd, accepting ? EPOLLIN : 0);
 }
 
+/* One that uses up half of its time makes room when there are so many. */
+static bool oldest_is_stuck(const struct wire_server *server, uint64_t now_ns)
+{
+	return now_ns - MIN(now_ns, server->oldest->began_ns) > server->config.hello_within_ns / 2;
+}
+
 /* Room for one more, made of one that has been about to say hello for long if need be. */
 static bool room_for_new(struct wire_server *server, uint64_t now_ns)
 {
 	if (server->new_count < NEW_MAX)
 		return true;
-	if (now_ns - MIN(now_ns, server->oldest->began_ns) < NEW_STUCK_NS)
+	if (!oldest_is_stuck(server, now_ns))
 		return false;
 	peer_end(server->oldest, "too many others wait to be let in");
 	return true;
@@ -195,8 +200,7 @@ static void on_sweep(void *arg, uint64_t now_ns)
 		peer_end(oldest, "no hello came in time");
 	for (size_t i = turn; i < server->peers.count; i += SWEEP_TURNS)
 		peer_look_after(server->peers.at[i], now_ns);
-	if (server->new_count < NEW_MAX ||
-	    (server->oldest && now_ns - server->oldest->began_ns > NEW_STUCK_NS))
+	if (server->new_count < NEW_MAX || oldest_is_stuck(server, now_ns))
 		accept_if(server, true);
 	loop_timer_at(server->sweep_timer, now_ns + server->sweep_every_ns);
 }

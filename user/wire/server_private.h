@@ -36,7 +36,6 @@ struct peer {
 	uint64_t bytes_seen; /* of the stream, at the last look */
 	struct bucket messages, bytes;
 	struct inbox inbox;
-	char problem[REASON_SIZE]; /* with what it said last */
 	struct frame_reader reader; /* from the hello on */
 };
 
@@ -55,6 +54,7 @@ struct wire_server {
 	struct owners owners;
 	struct layout *layout;
 	struct scratch scratch;
+	char problem[REASON_SIZE]; /* with what a peer said last */
 	unsigned shakes; /* steps of handshakes in this round of the loop */
 	struct loop_timer *round_timer, *sweep_timer, *tell_timer;
 	uint64_t sweep_every_ns;
