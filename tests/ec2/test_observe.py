@@ -11,7 +11,9 @@ def test_observe_mode_only_reads(start, queue, ec2_world):
     queue.depth = 30
     forerun.decision(closed=False)
     time.sleep(2)
-    actions = {call["action"] for call in ec2_world.log() if call["n"] not in before}
+    made = [call for call in ec2_world.log() if call["n"] not in before]
+    actions = {call["action"] for call in made if call["action"] != "CreateFleet"}
+    assert all(call["params"]["DryRun"] == "true" for call in made if call["action"] == "CreateFleet")
     assert "DescribeInstances" in actions
     assert [one for one in actions if not re.match(r"^(Describe|Get|List)", one)] == []
 

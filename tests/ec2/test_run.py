@@ -288,7 +288,8 @@ def test_observe_decides_and_launches_nothing(start, queue, ec2_world):
     decision = forerun.decision()
     assert decision["mode"] == "observe" and decision["replicas"]["wanted"] == 4
     time.sleep(1)
-    assert ec2_world.ledger() == [] and ec2_world.log("CreateFleet") == [] and ec2_world.log("TerminateInstances") == []
+    assert ec2_world.ledger() == [] and ec2_world.log("TerminateInstances") == []
+    assert all(call["params"]["DryRun"] == "true" for call in ec2_world.log("CreateFleet"))
     assert "observe mode: nothing was called" in forerun.explain(decision["id"]).stdout
 
 
