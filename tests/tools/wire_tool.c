@@ -8,8 +8,8 @@
  *
  * Both: ca, certificate, key or shared_key (files), quiet=1 (no line for a frame). Server:
  *silent_ms, hello_ms, rate, connections, interest (numbers of metrics, with commas). Agent: agents
- *(so many, HOST with a number each), listeners, tick_ms, edges_percent (of the agents, each
- *second), backoff_ms.
+ *(so many, HOST with a number each), listeners, services, tick_ms, edges_percent (of the agents,
+ *each second), backoff_ms.
  */
 #include <math.h>
 #include <malloc.h>
@@ -245,7 +245,8 @@ static void send_frame(struct one *one, enum frame_kind kind)
 {
 	struct tool *tool = one->tool;
 	uint64_t now_ns = time_mono_ns();
-	const struct frame frame = {
+	const char *services = option(tool, "services");
+	struct frame frame = {
 		.kind = kind,
 		.age_ns = NS_PER_MS,
 		.edge_ns = kind == FRAME_EDGE ? now_ns - NS_PER_MS : 0,
@@ -255,6 +256,7 @@ static void send_frame(struct one *one, enum frame_kind kind)
 		.count = tool->listeners,
 	};
 
+	snprintf(frame.services, sizeof(frame.services), "%s", services ? services : "");
 	/* As on real hosts, most listeners have nothing new. */
 	for (unsigned i = 0; i < MIN(tool->listeners, 3U); i++)
 		fill_listener(tool, &tool->indicators[i], i, now_ns - NS_PER_MS);

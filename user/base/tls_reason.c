@@ -17,7 +17,9 @@ static const struct {
 	{SSL3_AD_CERTIFICATE_EXPIRED, "our certificate has expired"},
 	{SSL3_AD_CERTIFICATE_UNKNOWN, "our certificate is not accepted"},
 	{TLS1_AD_UNKNOWN_CA, "our certificate is not from a CA that it trusts"},
-	{TLS1_AD_DECRYPT_ERROR, "our key is another one than its own"},
+	{TLS1_AD_DECRYPT_ERROR, "our shared key is another one than its own"},
+	{SSL3_AD_ILLEGAL_PARAMETER,
+	 "our shared key is another one than its own"}, /* OpenSSL's word */
 	{TLS1_AD_PROTOCOL_VERSION, "it does not speak TLS 1.3"},
 	{TLS13_AD_CERTIFICATE_REQUIRED, "it wants a certificate"},
 	{TLS1_AD_UNKNOWN_PSK_IDENTITY, "it does not know our shared key"},
