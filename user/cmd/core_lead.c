@@ -56,6 +56,7 @@ static void on_acquired(void *arg, uint64_t epoch, const char *state)
 	run->standing_by = false;
 	log_info("leading with epoch %llu", (unsigned long long)epoch);
 	notify_send("STATUS=leading");
+	cloud_describe_now(run->cloud);
 	wire_server_poll(run->agents);
 	loop_timer_at(run->poll_timer, time_mono_ns() + SECOND_LOOK_NS);
 	core_poke(run);
