@@ -351,6 +351,51 @@ static void lines_of_before_are_still_read(void **state)
 	bare_free(core, &documents);
 }
 
+/* On another machine, with a journal of its own. */
+static void a_successor_knows_the_lead_times_of_the_leader_before(void **state)
+{
+	struct documents documents, others;
+	struct core *before = bare_core(&documents), *after = bare_core(&others);
+	struct moment now = {1000 * NS_PER_S, 1700000000 * NS_PER_S};
+	_cleanup_text_ struct text record = {0}, again = {0};
+	char reason[160];
+
+	(void)state;
+	learn(before, "m5.large", 23, 4);
+	core_state_write(before, &record);
+	assert_int_equal(core_lead(after, 2, record.data, now, reason), 0);
+	assert_float_equal(in_use(after), 23, 1e-9);
+	core_state_write(after, &again);
+	assert_non_null(strstr(again.data, "\"leads\":{\"web\":23.0}"));
+	learn(after, "m5.large", 31, 1);
+	assert_float_equal(in_use(after), 31, 1e-9);
+	bare_free(before, &documents);
+	bare_free(after, &others);
+}
+
+static void lead_times_that_make_no_sense_are_left_out(void **state)
+{
+	static const char *const records[] = {
+		"{\"v\":1,\"lanes\":{}}",
+		"{\"v\":1,\"lanes\":{},\"leads\":[7,8]}",
+		"{\"v\":1,\"lanes\":{},\"leads\":{\"web\":-1}}",
+		"{\"v\":1,\"lanes\":{},\"leads\":{\"web\":1e99}}",
+		"{\"v\":1,\"lanes\":{},\"leads\":{\"web\":\"x\",\"other\":5}}",
+	};
+	struct moment now = {1000 * NS_PER_S, 1700000000 * NS_PER_S};
+	char reason[160];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(records); i++) {
+		struct documents documents;
+		struct core *core = bare_core(&documents);
+
+		assert_int_equal(core_lead(core, 2, records[i], now, reason), 0);
+		assert_float_equal(in_use(core), 40, 1e-9);
+		bare_free(core, &documents);
+	}
+}
+
 static void an_interrupted_spot_instance_is_counted_once(void **state)
 {
 	struct world world;
@@ -427,6 +472,8 @@ int main(void)
 		cmocka_unit_test(without_agents_the_clock_says_who_serves),
 		cmocka_unit_test(what_was_learned_outlives_a_restart),
 		cmocka_unit_test(lines_of_before_are_still_read),
+		cmocka_unit_test(a_successor_knows_the_lead_times_of_the_leader_before),
+		cmocka_unit_test(lead_times_that_make_no_sense_are_left_out),
 		cmocka_unit_test(an_interrupted_spot_instance_is_counted_once),
 		cmocka_unit_test(what_is_on_its_way_says_how_long),
 	};

@@ -175,6 +175,7 @@ struct pool_state {
 	uint8_t mix[LEAD_TIMES_KEPT]; /* which of them the newest launches were of */
 	uint64_t mix_count;
 	double lead_seconds; /* for the forecast, once mix_count is not 0 */
+	double inherited_seconds; /* until then, as the leader before had learned it; 0: nothing */
 	bool agents_known; /* its instances run agents: one has reported */
 	bool leads_proven; /* learned from responses, no longer by the clock */
 };
@@ -688,6 +689,8 @@ void instance_serves(struct core *core, struct instance *instance, enum serving_
 double lead_time_seconds(const struct core *core, const struct pool_state *pool);
 void lead_time_learn(struct core *core, struct pool_state *pool, const char *instance_type,
 		     double seconds, enum serving_proof proof);
+void leads_write(const struct core *core, struct text *out);
+void leads_read(struct core *core, const struct cJSON *leads);
 double lead_time_left(const struct core *core, const struct pool_state *pool,
 		      const char *instance_type, double elapsed_seconds);
 

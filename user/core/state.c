@@ -81,6 +81,8 @@ void core_state_write(struct core *core, struct text *out)
 	lanes_write(core, out);
 	text_add(out, "},\"spend\":");
 	spend_write(&core->spend, out);
+	text_add(out, ",\"leads\":");
+	leads_write(core, out);
 	text_add_char(out, '}');
 }
 
@@ -164,6 +166,7 @@ static int state_read(struct core *core, const char *state, struct moment now, c
 		snprintf(reason, 160, "the lease's record: what was spent makes no sense");
 		return -EBADMSG;
 	}
+	leads_read(core, cJSON_GetObjectItemCaseSensitive(json, "leads"));
 	return lanes_read(core, lanes, true, now.mono_ns, reason);
 }
 

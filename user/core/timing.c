@@ -3,12 +3,15 @@
  * The lead time: how long a launch takes from its call until it serves, learned from launches, for
  * each pool and family. docs/decisions.md says what the forecast makes of it.
  */
+#include <cjson/cJSON.h>
 #include <math.h>
 
 #include "core/core_private.h"
 
 /* Of the learned lead times: three launches of four are there in time. */
 #define LEAD_QUANTILE 0.75
+#define LEADS_BYTES_MAX 2048 /* of the lease's record */
+#define LEAD_SECONDS_MAX 86400.0
 
 struct weighed {
 	double value, weight;
@@ -108,9 +111,49 @@ static void pool_lead_update(struct pool_state *pool)
 
 double lead_time_seconds(const struct core *core, const struct pool_state *pool)
 {
-	if (!pool || !pool->mix_count)
-		return (double)core->config.limits.lead_time_ns / NS_PER_S;
-	return pool->lead_seconds;
+	if (pool && pool->mix_count)
+		return pool->lead_seconds;
+	if (pool && pool->inherited_seconds > 0)
+		return pool->inherited_seconds;
+	return (double)core->config.limits.lead_time_ns / NS_PER_S;
+}
+
+/* ---- what goes from one leader to the next ---- */
+
+/* Of each pool the one number that the forecast uses; what does not fit is learned anew. */
+void leads_write(const struct core *core, struct text *out)
+{
+	size_t most = out->length + LEADS_BYTES_MAX;
+	bool first = true;
+
+	text_add_char(out, '{');
+	for (size_t i = 0; i < core->pools_count; i++) {
+		const struct pool_state *pool = &core->pools[i];
+		double seconds = lead_time_seconds(core, pool);
+
+		if (!(pool->mix_count || pool->inherited_seconds > 0) ||
+		    out->length + strlen(pool->pool->name) + 16 > most)
+			continue;
+		text_add(out, first ? "" : ",");
+		text_add_json(out, pool->pool->name);
+		text_printf(out, ":%.1f", MIN(seconds, LEAD_SECONDS_MAX));
+		first = false;
+	}
+	text_add_char(out, '}');
+}
+
+/* What makes no sense is left out: a wrong lead time is soon learned better. */
+void leads_read(struct core *core, const cJSON *leads)
+{
+	const cJSON *it;
+
+	cJSON_ArrayForEach (it, leads) {
+		struct pool_state *pool = it->string ? pool_find(core, it->string) : NULL;
+
+		if (pool && cJSON_IsNumber(it) && it->valuedouble > 0 &&
+		    it->valuedouble <= LEAD_SECONDS_MAX)
+			pool->inherited_seconds = it->valuedouble;
+	}
 }
 
 /* What only the clock said is forgotten with the first that a response proved: it measured
