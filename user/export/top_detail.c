@@ -97,7 +97,7 @@ static void draw_bar(const struct top *top, struct top_screen *screen, const str
 		snprintf(upper, sizeof(upper), "< %s", bound);
 	}
 	text_printf(&line, "  %-8s %5.1f %% ", upper, 100 * bar->count / sum);
-	for (double n = 0; n < BAR_WIDTH * bar->count / most; n++)
+	for (unsigned n = (unsigned)ceil(BAR_WIDTH * bar->count / most); n; n--)
 		text_add(&line, top->utf8 ? "\u2588" : "#");
 	top_line(screen, TOP_PLAIN, "%s", line.data);
 }
