@@ -94,6 +94,8 @@ $(BUILD)/forerun: $(call objects,opt,cmd) $(LIBS_OPT)
 
 # ---- tests: tests/unit/ROOM_WHAT_test.c is linked with that room and those above it ----
 
+# Reference implementations that a test is held against.
+TEST_LIBS_probe_http2_test := -lnghttp2
 UNIT_SRCS := $(wildcard tests/unit/*_test.c)
 UNIT_BINS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRCS))
 FUZZ_SRCS := $(wildcard tests/fuzz/*_fuzz.c)
@@ -105,7 +107,7 @@ room_of = $(firstword $(subst _, ,$(notdir $(1))))
 .SECONDEXPANSION:
 $(UNIT_BINS): $(BUILD)/unit/%: $(BUILD)/san/tests/unit/%.o $$(call libs,san,$$(call reverse,$$(call upto,$$(call room_of,$$*),$$(ROOMS))))
 	@mkdir -p $(@D)
-	$(Q)$(CLANG) $(SAN) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(PKG_LIBS) -lcmocka
+	$(Q)$(CLANG) $(SAN) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(PKG_LIBS) $(TEST_LIBS_$*) -lcmocka
 
 $(FUZZ_BINS): $(BUILD)/fuzz/%: $(BUILD)/san/tests/fuzz/%.o $$(call libs,san,$$(call reverse,$$(call upto,$$(call room_of,$$*),$$(ROOMS))))
 	@mkdir -p $(@D)

@@ -3,7 +3,7 @@
 #ifndef FORERUN_BPF_EDGES_H
 #define FORERUN_BPF_EDGES_H
 
-#include "bpf/requests.h"
+#include "bpf/segments.h"
 
 /* Between two edges of one listener; a queue that gets full after an edge does not wait. */
 #define EDGE_PAUSE_NS 5000000ULL

@@ -8,7 +8,8 @@
  */
 #include "bpf/state.h"
 #include "bpf/listeners.h"
-#include "bpf/requests.h"
+#include "bpf/segments.h"
+#include "bpf/protocol.h"
 #include "bpf/edges.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
@@ -26,17 +27,20 @@ static __always_inline u64 cost_begins(struct connection *connection)
 	return connection->runs++ & COST_SAMPLE_MASK ? 0 : bpf_ktime_get_ns();
 }
 
-static __always_inline void from_client(struct __sk_buff *skb, struct connection *connection)
+static __always_inline void from_client(struct __sk_buff *skb, struct bpf_sock *sk,
+					struct connection *connection)
 {
 	struct forerun_counters *sums;
 	struct segment segment;
+	struct span span;
+	bool gap;
 
-	if (!segment_of(skb, &segment) || !segment.payload || !is_new(connection, &segment) ||
-	    connection->turn == TURN_CLIENT)
+	if (!segment_of(skb, &segment) || !segment.payload ||
+	    !new_part(connection, &segment, &span, &gap) || client_goes_on(connection))
 		return;
 	sums = counters_of(&connection->ref);
 	if (sums)
-		request_begins(connection, sums);
+		client_payload(skb, sk, connection, sums, span, gap);
 }
 
 SEC("cgroup_skb/ingress")
@@ -52,7 +56,7 @@ int forerun_ingress(struct __sk_buff *skb)
 	if (connection->role == ROLE_LISTENER)
 		handshake(skb, sk, connection);
 	else
-		from_client(skb, connection);
+		from_client(skb, sk, connection);
 	cost_ends(started);
 	return PASS;
 }
@@ -64,16 +68,18 @@ int forerun_egress(struct __sk_buff *skb)
 	struct connection *connection = connection_of(sk);
 	struct forerun_counters *sums;
 	struct segment segment;
+	struct span span;
 	u64 started;
 
-	if (!connection || connection->role != ROLE_CONNECTION || connection->turn != TURN_CLIENT)
+	if (!connection || connection->role != ROLE_CONNECTION || !server_matters(connection))
 		return PASS;
 	started = cost_begins(connection);
-	if (segment_of(skb, &segment) && segment.payload && !is_sent_again(sk, &segment) &&
-	    !is_interim(skb, &segment)) {
+	if (segment_of(skb, &segment) && segment.payload && !is_sent_again(sk, &segment)) {
+		span.at = segment.header;
+		span.end = segment.header + segment.payload;
 		sums = counters_of(&connection->ref);
 		if (sums)
-			response_begins(connection, sums);
+			server_payload(skb, sk, connection, sums, span);
 	}
 	cost_ends(started);
 	return PASS;
@@ -95,20 +101,38 @@ static __always_inline void connection_begins(struct connection *connection,
 	ADD(sums->open, 1);
 }
 
-/* The segment that completed a handshake may carry the first request: no other hook sees it with
- * the child's socket. */
+/* Whether a request whose bytes are not seen is counted at once: not where it may be the start of a
+ * TLS handshake, as far as this listener's other connections tell. */
+static __always_inline bool is_counted_unseen(const struct forerun_counters *sums)
+{
+	return !sums->protocols[FORERUN_PROTOCOL_TLS] &&
+	       (sums->protocols[FORERUN_PROTOCOL_HTTP1] || sums->protocols[FORERUN_PROTOCOL_OTHER]);
+}
+
+/* The segment that completed a handshake says where the client's payload starts, and may carry the
+ * first request: no other hook sees that one with the child's socket, and here its bytes are not
+ * shown. */
 static __always_inline void first_payload(struct bpf_sock_ops *ops, struct connection *connection,
 					  struct forerun_counters *sums)
 {
 	struct tcphdr *tcp = ops->skb_data;
-	struct segment segment = {};
+	u32 payload;
 
 	if ((void *)(tcp + 1) > ops->skb_data_end || tcp->syn)
 		return;
-	segment.payload = ops->skb_len > tcp->doff * 4U ? ops->skb_len - tcp->doff * 4U : 0;
-	segment.sequence = bpf_ntohl(tcp->seq);
-	if (segment.payload && is_new(connection, &segment))
+	payload = ops->skb_len > tcp->doff * 4U ? ops->skb_len - tcp->doff * 4U : 0;
+	connection->received = bpf_ntohl(tcp->seq) + payload;
+	connection->received_known = 1;
+	if (!payload)
+		return;
+	connection->joined = 1;
+	if (is_counted_unseen(sums)) {
 		request_begins(connection, sums);
+		return;
+	}
+	connection->deferred = 1;
+	connection->turn = TURN_CLIENT;
+	connection->request_ns = bpf_ktime_get_ns();
 }
 
 static __always_inline void established(struct bpf_sock_ops *ops, struct bpf_sock *sk)
@@ -179,6 +203,14 @@ static __always_inline void listener_ends(struct sock *sk)
 	listener->ref.generation = 0;
 }
 
+static __always_inline void streams_end(struct sock *sk, struct forerun_counters *sums)
+{
+	struct http2 *http2 = bpf_sk_storage_get(&http2s, sk, 0, 0);
+
+	if (http2 && http2->open)
+		ADD(sums->unanswered, http2->open);
+}
+
 static __always_inline void connection_ends(struct sock *sk)
 {
 	struct connection *connection = bpf_sk_storage_get(&connections, sk, 0, 0);
@@ -193,6 +225,12 @@ static __always_inline void connection_ends(struct sock *sk)
 		return;
 	ADD(sums->closed, 1);
 	ADD(sums->open, -1);
+	if (connection->protocol == PROTOCOL_HTTP2) {
+		streams_end(sk, sums);
+		return;
+	}
+	if (connection->deferred)
+		ADD(sums->requests, 1);
 	if (connection->turn == TURN_CLIENT)
 		ADD(sums->unanswered, 1);
 }
@@ -314,6 +352,7 @@ static __always_inline void adopt(struct sock *sk)
 		return;
 	}
 	connection->ref = *ref;
+	connection->joined = 1;
 	sums = counters_of(&connection->ref);
 	if (sums)
 		connection_begins(connection, sums, bpf_ktime_get_ns());

@@ -19,6 +19,14 @@
 
 #define FORERUN_STRIPES_MAX 8
 
+/* What a connection speaks, found out from its first bytes; index of forerun_counters.protocols. */
+#define FORERUN_PROTOCOL_HTTP1 0
+#define FORERUN_PROTOCOL_HTTP2 1
+#define FORERUN_PROTOCOL_TLS 2
+#define FORERUN_PROTOCOL_OTHER 3
+#define FORERUN_PROTOCOL_UPGRADED 4 /* a WebSocket, say: counted as HTTP/1 before */
+#define FORERUN_PROTOCOLS 5
+
 /* The address that is listened on. IPv4 in the first four bytes; network order. */
 struct forerun_key {
 	__u32 netns; /* inode number */
@@ -58,8 +66,12 @@ struct forerun_counters {
 	__s64 not_accepted; /* lost with their listener's queue, less what waited when it was found
 			     */
 	__u64 peak; /* since userspace last took it */
+	__u64 protocols[FORERUN_PROTOCOLS]; /* connections */
+	__u64 lower_bounds; /* occasions from which on the requests of a connection are at least
+			       what is counted */
+	__u64 spare[2]; /* whole cache lines: stripes stand side by side */
 	__u32 generation; /* of the slot, in each stripe: a packet touches no other page */
-	__u32 pad; /* whole cache lines: stripes stand side by side */
+	__u32 pad;
 	__u64 buckets[FORERUN_BUCKETS];
 };
 
@@ -108,7 +120,7 @@ struct forerun_health {
 
 _Static_assert(sizeof(struct forerun_key) == 24, "no padding");
 _Static_assert(sizeof(struct forerun_slot) == 40, "no padding");
-_Static_assert(sizeof(struct forerun_counters) == (14 + FORERUN_BUCKETS) * 8, "no padding");
+_Static_assert(sizeof(struct forerun_counters) == (22 + FORERUN_BUCKETS) * 8, "no padding");
 _Static_assert(sizeof(struct forerun_row) == 64, "no padding");
 _Static_assert(sizeof(struct forerun_holder) == 28, "no padding");
 _Static_assert(sizeof(struct forerun_edge) == 32, "no padding");

@@ -9,6 +9,12 @@
 #include <bpf/bpf_endian.h>
 #include "bpf/forerun.h"
 
+/* A function that the verifier looks at once and alone. */
+#define GLOBAL __noinline
+/* One with a stack of its own. */
+#define OWN_FRAME __noinline
+#define PAYLOAD_LOAD(skb, at, to, length) bpf_skb_load_bytes(skb, at, to, length)
+
 #define AF_INET 2
 #define AF_INET6 10
 #define ETH_P_IP 0x0800
@@ -21,6 +27,8 @@
 #define PASS 1
 
 #define ADD(counter, value) __sync_fetch_and_add(&(counter), value)
+
+#include "bpf/connection.h"
 
 /* Set before the load. */
 const volatile u32 stripe_mask = 0;
@@ -41,28 +49,6 @@ struct listener {
 	char comm[16];
 };
 
-enum role { ROLE_LISTENER, ROLE_CONNECTION, ROLE_IGNORED };
-enum turn { TURN_UNKNOWN, TURN_CLIENT, TURN_SERVER };
-
-/*
- * On a connection. A listener carries one as well, which the kernel copies to each child that it
- * accepts: so a child knows its listener without any lookup.
- */
-struct connection {
-	struct forerun_slot_ref ref;
-	u64 established_ns; /* 0: older than the programs */
-	u64 request_ns;
-	u32 received; /* the highest sequence number of payload seen from the client, plus one */
-	u8 role;
-	u8 turn;
-	u8 accepted;
-	u8 received_known;
-	u32 runs; /* starts anywhere, so that short connections are timed as often as long ones */
-	u32 next_edge; /* of a listener: the depth that makes the next edge; 0: armed */
-	u8 protocol; /* room for what is parsed later: HTTP/2 frames, TLS records */
-	u8 parser[31];
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -76,6 +62,14 @@ struct {
 	__type(key, int);
 	__type(value, struct connection);
 } connections SEC(".maps");
+
+/* Made for connections that turn out to be HTTP/2. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct http2);
+} http2s SEC(".maps");
 
 /* Looked up when a socket starts to listen, never for a packet. */
 struct {

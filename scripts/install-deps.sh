@@ -7,8 +7,8 @@ set -eu
 run="gcc make pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev libcurl4-openssl-dev libcjson-dev libyaml-dev
  libexpat1-dev libmicrohttpd-dev libncurses-dev libssl-dev ca-certificates"
 test="$run git libclang-rt-14-dev lld libcmocka-dev clang-format clang-tidy cppcheck python3-venv golang-go nginx-light wrk
- nghttp2-client curl openssl iproute2 procps libcap2-bin util-linux prometheus adduser dpkg-dev fakeroot lintian tmux systemd
- qemu-system-x86 qemu-system-arm shellcheck spin"
+ nghttp2-client libnghttp2-dev nodejs curl openssl iproute2 procps libcap2-bin util-linux prometheus adduser dpkg-dev fakeroot
+ lintian tmux systemd qemu-system-x86 qemu-system-arm shellcheck spin"
 
 case "${1:-}" in
 run) packages=$run ;;
@@ -23,8 +23,9 @@ have() { dpkg-query -W -f '${db:Status-Abbrev}\n' "$1" 2>/dev/null | grep -q '^i
 
 missing=""
 for package in $packages; do
-	# A Go that is there already is as good as Debian's.
+	# A Go or a Node that is there already is as good as Debian's.
 	[ "$package" = golang-go ] && command -v go >/dev/null && continue
+	[ "$package" = nodejs ] && command -v node >/dev/null && continue
 	have "$package" || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0

@@ -65,8 +65,11 @@ static void add_listener(struct text *out, const struct listener_sample *l)
 	FIELD(established), FIELD(accepted), FIELD(closed), FIELD(requests), FIELD(responses),
 		FIELD(open_connections);
 	FIELD(in_flight), FIELD(accept_wait_ns), FIELD(accept_waits), FIELD(response_ns),
-		FIELD(pid);
-	text_add(out, ",\"buckets\":{");
+		FIELD(pid), FIELD(lower_bounds);
+	text_add(out, ",\"protocols\":[");
+	for (size_t i = 0; i < PROBE_PROTOCOLS; i++)
+		text_printf(out, "%s%llu", i ? "," : "", (unsigned long long)l->protocols[i]);
+	text_add(out, "],\"buckets\":{");
 	for (size_t i = 0, first = 1; i < PROBE_BUCKETS; i++) {
 		if (!l->response_buckets[i])
 			continue;

@@ -11,6 +11,7 @@
 
 #define PROBE_BUCKETS FORERUN_BUCKETS
 #define PROBE_COMM_SIZE 16
+#define PROBE_PROTOCOLS FORERUN_PROTOCOLS
 
 /*
  * One listener: everything that listens on one address and port of one network namespace (the
@@ -43,6 +44,9 @@ struct listener_sample {
 	uint64_t accepted; /* established - waiting - reset before accept: taken by accept(2) */
 	uint64_t closed;
 	uint64_t requests, responses;
+	uint64_t protocols[PROBE_PROTOCOLS]; /* connections by what they turned out to speak; those
+						that said nothing are in none */
+	uint64_t lower_bounds; /* occasions after which requests are at least what is counted */
 	uint32_t open_connections; /* established and not yet closed, those in the queue too */
 	uint32_t in_flight; /* requests without a response yet */
 

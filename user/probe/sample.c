@@ -44,6 +44,9 @@ static void add_counters(const struct probe *probe, uint32_t slot, struct tracke
 		out->accept_waits += from->accept_waits;
 		out->accept_wait_ns += from->accept_wait_ns;
 		out->response_ns += from->response_ns;
+		for (size_t i = 0; i < PROBE_PROTOCOLS; i++)
+			out->protocols[i] += from->protocols[i];
+		out->lower_bounds += from->lower_bounds;
 		open += from->open;
 		unanswered += from->unanswered;
 		tracked->not_accepted += from->not_accepted;

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * One direction of a connection as records: a header of fixed size that says how long its body is,
+ * again and again, wherever the segments are cut. HTTP/2 frames and TLS records are such.
+ *
+ * Apart from the programs, so that userspace tests and fuzzes the very functions that the kernel
+ * runs: whoever includes it brings PAYLOAD_LOAD(skb, at, to, length).
+ */
+#ifndef FORERUN_BPF_RECORDS_H
+#define FORERUN_BPF_RECORDS_H
+
+#define RECORD_HEAD_MAX 16
+
+/* Where a direction stands between two segments. */
+struct half {
+	u32 left; /* of the body that is under way */
+	u8 have; /* bytes of the next header that came already */
+	u8 head[2 * RECORD_HEAD_MAX - 1]; /* room for what the verifier cannot rule out */
+};
+
+/* The new payload of one segment. */
+struct span {
+	u32 at, end; /* in the packet */
+};
+
+/*
+ * Takes what is next: 1 when a header is whole in half->head (its body is half->left, for the
+ * caller to set), 0 when something was passed over, -1 at the end of the segment.
+ */
+static __always_inline int record_next(struct __sk_buff *skb, struct half *half, struct span *span,
+				       u32 head_size)
+{
+	u32 rest = span->end - span->at, take;
+	u32 have = half->have;
+
+	if (span->at >= span->end)
+		return -1;
+	if (half->left) {
+		take = half->left < rest ? half->left : rest;
+		half->left -= take;
+		span->at += take;
+		return 0;
+	}
+	if (have >= head_size)
+		return -1;
+	take = head_size - have;
+	if (take > rest)
+		take = rest;
+	if (take < 1 || take > RECORD_HEAD_MAX ||
+	    PAYLOAD_LOAD(skb, span->at, half->head + have, take))
+		return -1;
+	span->at += take;
+	half->have = have + take;
+	if (half->have < head_size)
+		return -1;
+	half->have = 0;
+	return 1;
+}
+
+#endif
