@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <linux/capability.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -215,6 +216,88 @@ static void requests_are_counted(struct world *world, int family, uint16_t port,
 		    0);
 }
 
+static void send_all(int fd, const void *bytes, size_t length)
+{
+	if (write(fd, bytes, length) != (ssize_t)length) {
+		printf("Bail out! the traffic itself failed: %s\n", strerror(errno));
+		exit(1);
+	}
+}
+
+/* A peer answers what it has read: until then the segments may still be on their way. */
+static void read_all(int fd, size_t length)
+{
+	char buffer[512];
+	ssize_t n;
+
+	for (; length; length -= (size_t)n) {
+		n = read(fd, buffer, length < sizeof(buffer) ? length : sizeof(buffer));
+		if (n <= 0) {
+			printf("Bail out! the traffic itself failed: %s\n", strerror(errno));
+			exit(1);
+		}
+	}
+}
+
+/* Three streams, of which the server ends one by END_STREAM, one by RST_STREAM, and one stays open;
+ * the client's bytes one by one, so that every header is cut. */
+static void http2_is_counted(struct world *world, uint16_t port, int listener)
+{
+	static const char asks[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+				   "\0\0\0\4\0\0\0\0\0"
+				   "\0\0\1\1\5\0\0\0\1\x82"
+				   "\0\0\1\1\5\0\0\0\3\x82"
+				   "\0\0\1\1\5\0\0\0\5\x82";
+	static const char answers[] = "\0\0\0\4\0\0\0\0\0"
+				      "\0\0\1\1\4\0\0\0\1\x88"
+				      "\0\0\2\0\1\0\0\0\1ok"
+				      "\0\0\4\3\0\0\0\0\3\0\0\0\2";
+	int client = connect_to(AF_INET, port, true);
+	int server = accept_one(listener), one = 1;
+
+	setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	for (size_t i = 0; i < sizeof(asks) - 1; i++)
+		send_all(client, asks + i, 1);
+	read_all(server, sizeof(asks) - 1);
+	send_all(server, answers, sizeof(answers) - 1);
+	check_equal(world, "HTTP/2 streams are requests",
+		    wait_for(world, port, offsetof(struct listener_sample, requests), 8, 3), 3);
+	check_equal(world, "HTTP/2 ends of streams are responses",
+		    wait_for(world, port, offsetof(struct listener_sample, responses), 8, 2), 2);
+	check_equal(world, "one HTTP/2 stream is in flight",
+		    wait_for(world, port, offsetof(struct listener_sample, in_flight), 4, 1), 1);
+	close(client);
+	close(server);
+	check_equal(world, "nothing in flight behind the HTTP/2 connection",
+		    wait_for(world, port, offsetof(struct listener_sample, in_flight), 4, 0), 0);
+}
+
+/* A handshake of TLS 1.3 as it looks from outside, then one request. */
+static void tls_is_counted(struct world *world, uint16_t port, int listener)
+{
+	char hello[5 + 200] = {22, 3, 1, 0, (char)200, 1};
+	char server_hello[5 + 4 + 2 + 32 + 1 + 5 + 6] = {22, 3, 3, 0, 50, 2};
+	char finished[5 + 53] = {23, 3, 3, 0, 53}, data[5 + 100] = {23, 3, 3, 0, 100};
+	int client = connect_to(AF_INET, port, true);
+	int server = accept_one(listener);
+
+	memcpy(server_hello + 5 + 4 + 2 + 32 + 1 + 3, "\0\6\0\x2b\0\2\3\4", 8);
+	send_all(client, hello, sizeof(hello));
+	read_all(server, sizeof(hello));
+	send_all(server, server_hello, sizeof(server_hello));
+	read_all(client, sizeof(server_hello));
+	send_all(client, finished, sizeof(finished));
+	send_all(client, data, sizeof(data));
+	read_all(server, sizeof(finished) + sizeof(data));
+	send_all(server, data, sizeof(data));
+	check_equal(world, "a TLS handshake is no request",
+		    wait_for(world, port, offsetof(struct listener_sample, responses), 8, 1), 1);
+	check_equal(world, "what TLS carries is one",
+		    wait_for(world, port, offsetof(struct listener_sample, requests), 8, 1), 1);
+	close(client);
+	close(server);
+}
+
 static int unprivileged(void)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -305,6 +388,8 @@ int main(int argc, char **argv)
 	int server6 = listen_on(AF_INET6, 7003, 3);
 	int busy4 = listen_on(AF_INET, 7004, 128);
 	int busy6 = listen_on(AF_INET6, 7005, 128);
+	int http2 = listen_on(AF_INET, 7006, 128);
+	int tls = listen_on(AF_INET, 7007, 128);
 
 	WAIT_FOR(&world, 7001, open_connections, 1);
 	exchange(older_client, older_server, REQUESTS);
@@ -316,6 +401,8 @@ int main(int argc, char **argv)
 	queue_fills(&world, AF_INET6, 7003);
 	requests_are_counted(&world, AF_INET, 7004, busy4);
 	requests_are_counted(&world, AF_INET6, 7005, busy6);
+	http2_is_counted(&world, 7006, http2);
+	tls_is_counted(&world, 7007, tls);
 	other_namespace_is_seen(&world);
 	close(server4);
 	close(server6);
@@ -325,5 +412,5 @@ out:
 	close(keep);
 	waitpid(other, NULL, 0);
 	printf("1..%u\n", world.checks);
-	return world.failed || world.checks < 30;
+	return world.failed || world.checks < 36;
 }

@@ -38,7 +38,7 @@ def run(*command, **options):
 
 def guest_sources():
     """What guest.c links: the probe and the part of base that needs no library beyond libbpf's own."""
-    foreign = re.compile(r'#include (<curl|<microhttpd|<yaml|<cjson|"base/http)')
+    foreign = re.compile(r'#include (<curl|<microhttpd|<yaml|<cjson|<openssl|"base/(http|tls|pki|listen))')
     base = [f for f in sorted((ROOT / "user/base").glob("*.c")) if not foreign.search(f.read_text())]
     return [HERE / "guest.c", *sorted((ROOT / "user/probe").glob("*.c")), *base]
 

@@ -99,6 +99,45 @@ static void signals_are_json_and_hold_what_is_known_and_nothing_else(void **stat
 	free(indicator);
 }
 
+static void protocols_and_how_sure_the_counts_are(void **state)
+{
+	struct indicator *indicator = one_listener();
+	struct text out = {0};
+
+	(void)state;
+	indicator->protocols[FORERUN_PROTOCOL_HTTP1] = 7;
+	indicator->protocols[FORERUN_PROTOCOL_HTTP2] = 2;
+	export_json_signals(&out, indicator, 1, false, (struct moment){NS_PER_S, 0});
+	assert_non_null(strstr(out.data, "\"protocols\":{\"http1\":7,\"http2\":2,\"tls\":0,"
+					 "\"other\":0,\"upgraded\":0}"));
+	assert_non_null(strstr(out.data, "\"quality\":{\"requests\":\"exact\"}"));
+	text_clear(&out);
+	indicator->protocols[FORERUN_PROTOCOL_TLS] = 1; /* HTTP/2 may be inside */
+	export_json_signals(&out, indicator, 1, false, (struct moment){NS_PER_S, 0});
+	assert_non_null(strstr(out.data, "\"quality\":{\"requests\":\"lower bound\"}"));
+	text_clear(&out);
+	indicator->protocols[FORERUN_PROTOCOL_TLS] = 0;
+	indicator->lower_bounds = 1;
+	export_json_signals(&out, indicator, 1, false, (struct moment){NS_PER_S, 0});
+	assert_non_null(strstr(out.data, "\"quality\":{\"requests\":\"lower bound\"}"));
+	text_free(&out);
+	free(indicator);
+}
+
+static void response_buckets_come_when_asked_for(void **state)
+{
+	struct indicator *indicator = one_listener();
+	struct text out = {0};
+
+	(void)state;
+	indicator->response_buckets[1] = 3; /* 1 to 1.125 us */
+	indicator->response_buckets[PROBE_BUCKETS - 1] = 1;
+	export_json_signals(&out, indicator, 1, true, (struct moment){NS_PER_S, 0});
+	assert_non_null(strstr(out.data, "\"response_buckets\":[[1.125e-06,3],[null,1]]"));
+	text_free(&out);
+	free(indicator);
+}
+
 static void no_listener_is_an_empty_list(void **state)
 {
 	struct text out = {0};
@@ -114,6 +153,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(numbers_are_the_shortest_that_read_back_the_same),
 		cmocka_unit_test(signals_are_json_and_hold_what_is_known_and_nothing_else),
+		cmocka_unit_test(protocols_and_how_sure_the_counts_are),
+		cmocka_unit_test(response_buckets_come_when_asked_for),
 		cmocka_unit_test(no_listener_is_an_empty_list),
 	};
 

@@ -83,11 +83,16 @@ static void add_counters(struct text *out, const struct indicator *indicator)
 		out,
 		"\"counters\":{\"requests\":%llu,\"responses\":%llu,\"connections\":%llu,"
 		"\"accepted\":%llu,\"closed\":%llu,\"drops\":%llu,\"overflows\":%llu,"
-		"\"syns\":%llu}",
+		"\"syns\":%llu,\"protocols\":{",
 		(unsigned long long)indicator->requests, (unsigned long long)indicator->responses,
 		(unsigned long long)indicator->established, (unsigned long long)indicator->accepted,
 		(unsigned long long)indicator->closed, (unsigned long long)indicator->drops,
 		(unsigned long long)indicator->overflows, (unsigned long long)indicator->syns);
+	for (size_t i = 0; i < PROBE_PROTOCOLS; i++)
+		text_printf(out, "%s\"%s\":%llu", i ? "," : "", signal_protocol_name(i),
+			    (unsigned long long)indicator->protocols[i]);
+	text_printf(out, "}},\"quality\":{\"requests\":\"%s\"}",
+		    indicator_request_quality(indicator));
 }
 
 /* Only the buckets that hold something. */

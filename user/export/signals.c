@@ -114,6 +114,21 @@ static void counters(struct export_metrics *metrics, const struct listeners *lis
 	}
 }
 
+static void protocols(struct export_metrics *metrics, const struct listeners *listeners)
+{
+	static const char family[] = "forerun_connections_by_protocol";
+
+	export_metrics_family(metrics, family, "counter", NULL,
+			      "Connections by the protocol that their first bytes told.");
+	for (size_t i = 0; i < listeners->count; i++)
+		for (size_t p = 0; p < PROBE_PROTOCOLS; p++)
+			if (listeners->indicators[i].protocols[p])
+				metrics_sample(metrics, family, "_total",
+					       listeners->labels[i].pairs, "protocol",
+					       signal_protocol_name(p),
+					       (double)listeners->indicators[i].protocols[p]);
+}
+
 /* Bounds are the powers of two from 128 us to 16.8 s: ends of octaves of the fine buckets. */
 #define HISTOGRAM_LOWEST_NS (128 * NS_PER_US)
 #define HISTOGRAM_HIGHEST_NS (16777216 * NS_PER_US)
@@ -256,6 +271,7 @@ void export_metrics_signals(struct export_metrics *metrics, const struct indicat
 	gauges(metrics, &listeners);
 	states(metrics, &listeners, now_ns);
 	counters(metrics, &listeners);
+	protocols(metrics, &listeners);
 	response_times(metrics, &listeners);
 	probe_families(metrics, health);
 }

@@ -132,6 +132,30 @@ static void read_labels(struct top_row *row, const cJSON *labels)
 	}
 }
 
+/* What its connections speak, and how sure the counts are. */
+static void read_protocols(struct top_row *row, const cJSON *listener)
+{
+	const cJSON *protocols = field(field(listener, "counters"), "protocols"), *item;
+	const cJSON *quality = field(field(listener, "quality"), "requests");
+	struct text spoken = {0};
+	struct top_fact *fact;
+
+	cJSON_ArrayForEach (item, protocols)
+		if (item->string && number_of(item) > 0)
+			text_printf(&spoken, "%s%s %.0f", spoken.length ? ", " : "", item->string,
+				    number_of(item));
+	if (spoken.length) {
+		fact = vec_push(&row->labels);
+		fact->name = str_printf("connections");
+		fact->value = text_take(&spoken);
+	}
+	if (cJSON_IsString(quality)) {
+		fact = vec_push(&row->labels);
+		fact->name = str_printf("requests");
+		fact->value = text_of(quality);
+	}
+}
+
 /* "last 3, mean 2.1 over 300 ms, 1.9 over 3 s, peak 5" */
 static char *metric_text(const cJSON *metric)
 {
@@ -230,6 +254,7 @@ static void read_row(struct top *top, const cJSON *listener)
 	row->reason = text_of(field(listener, "reason"));
 	read_numbers(row, listener);
 	read_labels(row, labels);
+	read_protocols(row, listener);
 	read_metrics(row, field(listener, "metrics"));
 	read_buckets(row, field(listener, "response_buckets"));
 	push_history(row);

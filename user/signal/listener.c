@@ -305,6 +305,8 @@ static void copy_facts(struct indicator *i, const struct listener_sample *s,
 	i->overflows = s->overflows;
 	i->syns = s->syns;
 	i->response_ns = s->response_ns;
+	memcpy(i->protocols, s->protocols, sizeof(i->protocols));
+	i->lower_bounds = s->lower_bounds;
 }
 
 static void learn_capacity(const struct signal *signal, struct listener *l,

@@ -174,3 +174,21 @@ int indicator_label(const struct indicator *indicator, const char *name, char *o
 	}
 	return -ENOENT;
 }
+
+const char *signal_protocol_name(size_t protocol)
+{
+	static const char *const names[PROBE_PROTOCOLS] = {
+		[FORERUN_PROTOCOL_HTTP1] = "http1",	  [FORERUN_PROTOCOL_HTTP2] = "http2",
+		[FORERUN_PROTOCOL_TLS] = "tls",		  [FORERUN_PROTOCOL_OTHER] = "other",
+		[FORERUN_PROTOCOL_UPGRADED] = "upgraded",
+	};
+
+	return protocol < PROBE_PROTOCOLS ? names[protocol] : NULL;
+}
+
+const char *indicator_request_quality(const struct indicator *indicator)
+{
+	return indicator->lower_bounds || indicator->protocols[FORERUN_PROTOCOL_TLS]
+		       ? QUALITY_LOWER_BOUND
+		       : QUALITY_EXACT;
+}

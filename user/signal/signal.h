@@ -80,6 +80,8 @@ struct indicator {
 		syns; /* counters as sampled */
 	uint64_t response_ns;
 	uint64_t response_buckets[PROBE_BUCKETS];
+	uint64_t protocols[PROBE_PROTOCOLS]; /* connections by what they speak, as probe_protocol */
+	uint64_t lower_bounds; /* occasions after which requests are at least what is counted */
 };
 
 struct signal_config {
@@ -119,6 +121,15 @@ int signal_metric_parse(const char *name, enum metric *metric);
  * statistic mean. */
 int signal_statistic_parse(const char *window, const char *statistic, enum statistic *out);
 const char *signal_diagnosis_text(enum diagnosis diagnosis); /* "needs-capacity", ... */
+
+/* How sure the counts of requests and responses are: QUALITY_EXACT, or QUALITY_LOWER_BOUND where
+ * HTTP/2 may be inside of TLS, or some connection could not be followed. docs/signals.md has the
+ * cases. */
+#define QUALITY_EXACT "exact"
+#define QUALITY_LOWER_BOUND "lower bound"
+const char *indicator_request_quality(const struct indicator *indicator);
+/* "http1", "http2", "tls", "other", "upgraded": index of indicator.protocols; NULL past the end. */
+const char *signal_protocol_name(size_t protocol);
 
 /* Labels of an indicator for selectors and exports: address, port, netns, owner_kind, owner, unit,
  * container_id, pod_uid, process. Returns 0 and the value ("" when it does not apply), -ENOENT for
