@@ -18,9 +18,7 @@
 	 (u64)(f) << 40 | (u64)(g) << 48 | (u64)(h) << 56)
 
 /* Branches would multiply in the verifier: which patterns the bytes have, and may yet have, is
- * reckoned instead, and kept from the compiler, which would make branches of it. */
-#define HIDDEN(value) asm volatile("" : "+r"(value))
-
+ * reckoned instead. */
 struct matches {
 	u64 first, known; /* known: a mask of the bytes that there are */
 	u32 have;
@@ -106,19 +104,18 @@ static __always_inline void speaks(struct connection *connection, struct forerun
 static __always_inline bool take_first(struct __sk_buff *skb, struct connection *connection,
 				       const struct span *span, u64 *first)
 {
-	u32 have = connection->first_have, take = span->end - span->at;
+	u32 have = connection->first_have, more = span->end - span->at;
 
 	if (have >= FIRST_BYTES)
 		return false;
-	if (take > FIRST_BYTES - have)
-		take = FIRST_BYTES - have;
-	if (take < 1 || take > FIRST_BYTES ||
-	    PAYLOAD_LOAD(skb, span->at, connection->first + have, take))
+	if (more > FIRST_BYTES - have)
+		more = FIRST_BYTES - have;
+	if (!load_some(skb, span->at, connection->first + have, more, FIRST_BYTES))
 		return false;
-	connection->first_have = have + take;
+	connection->first_have = have + more;
 	__builtin_memcpy(first, connection->first, sizeof(*first));
-	if (have + take < FIRST_BYTES)
-		*first &= (1ULL << (8 * (have + take))) - 1;
+	if (have + more < FIRST_BYTES)
+		*first &= (1ULL << (8 * (have + more))) - 1;
 	return true;
 }
 

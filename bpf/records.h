@@ -11,6 +11,10 @@
 
 #define RECORD_HEAD_MAX 16
 
+/* What the compiler knows of the value ends here: it would leave out a comparison that the verifier
+ * of Linux 6.1 needs, or make branches of what is reckoned without. */
+#define HIDDEN(value) asm volatile("" : "+r"(value))
+
 /* Where a direction stands between two segments. */
 struct half {
 	u32 left; /* of the body that is under way */
@@ -22,6 +26,16 @@ struct half {
 struct span {
 	u32 at, end; /* in the packet */
 };
+
+/* 1 to most bytes; false: not so many, or they are not there. The verifier of Linux 6.1 learns a
+ * lower bound from no comparison with 0, but from a sum. */
+static __always_inline bool load_some(struct __sk_buff *skb, u32 at, u8 *to, u32 length, u32 most)
+{
+	u32 beyond_one = length - 1;
+
+	HIDDEN(beyond_one);
+	return beyond_one < most && !PAYLOAD_LOAD(skb, at, to, beyond_one + 1);
+}
 
 /*
  * Takes what is next: 1 when a header is whole in half->head (its body is half->left, for the
@@ -46,8 +60,7 @@ static __always_inline int record_next(struct __sk_buff *skb, struct half *half,
 	take = head_size - have;
 	if (take > rest)
 		take = rest;
-	if (take < 1 || take > RECORD_HEAD_MAX ||
-	    PAYLOAD_LOAD(skb, span->at, half->head + have, take))
+	if (!load_some(skb, span->at, half->head + have, take, RECORD_HEAD_MAX))
 		return -1;
 	span->at += take;
 	half->have = have + take;
