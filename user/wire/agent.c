@@ -57,7 +57,7 @@ static void lose(struct wire_agent *agent, const char *reason)
 	char why[WIRE_REASON_SIZE];
 
 	snprintf(why, sizeof(why), "%s", *agent->bye ? agent->bye : reason);
-	if (agent->phase == AGENT_OPEN && now_ns - agent->status.connected_ns >= STEADY_AFTER_NS)
+	if (agent->status.connected && now_ns - agent->status.connected_ns >= STEADY_AFTER_NS)
 		agent->backoff_ns = agent->config.backoff_first_ns;
 	agent_drop_connection(agent);
 	agent->phase = AGENT_WAITING;

@@ -11,7 +11,7 @@
 #include "base/listen.h"
 #include "base/log.h"
 
-#define BACKLOG 4096
+#define BACKLOG 1024 /* more would have given up before their turn comes */
 #define ACCEPTS_PER_ROUND 64
 #define SHAKES_PER_ROUND 8 /* a step takes a fraction of a millisecond */
 #define TOLD_PER_ROUND 256
