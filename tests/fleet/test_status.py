@@ -107,3 +107,23 @@ def test_core_and_agent_both_answer(core, agent):
     for asked in one, member:
         checked = subprocess.run(["promtool", "check", "metrics"], input=asked.get("/metrics")[1], capture_output=True, text=True, timeout=30)
         assert checked.returncode == 0 and checked.stderr == "", checked.stderr
+
+
+def test_two_cores_say_who_leads_and_the_next_one_takes_over(core, ec2_world):
+    ec2_world.client("dynamodb").create_table(
+        TableName="forerun-lock", AttributeDefinitions=[{"AttributeName": "name", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "name", "KeyType": "HASH"}], BillingMode="PAY_PER_REQUEST")
+    lock = ["--lock-table", "forerun-lock", "--lease", "2s"]
+    one = core(*lock, name="one")
+    one.wait(lambda: told(one)["lease"]["leading"], "the lead")
+    two = core(*lock, name="two")
+    assert re.search(r"^lead     this core leads: epoch 1, [\d.]+ s left of its lease, 0 writes failed$", status(one), re.M)
+    two.wait(lambda: told(two)["lease"]["holder"] == told(one)["lease"]["holder"], "who leads")
+    assert re.search(rf"^lead     this core stands by: {told(one)['lease']['holder']} leads, epoch 1$", status(two), re.M)
+    assert re.search(r"^brake +standby holds", status(two), re.M)
+    assert (metrics(one)["forerun_leading"], metrics(two)["forerun_leading"]) == (1, 0)
+    assert 0 < metrics(one)["forerun_lease_left_seconds"] <= 2 and "forerun_lease_left_seconds" not in metrics(two)
+    one.kill()
+    two.wait(lambda: told(two)["lease"]["leading"], "the second one leads")
+    assert metrics(two)["forerun_leading"] == 1 and metrics(two)["forerun_lease_epoch"] == 2
+    two.wait(lambda: metrics(two)['forerun_brake_holding{brake="standby"}'] == 0, "the standby brake lets go")
