@@ -6,16 +6,19 @@ import time
 
 
 def test_observe_mode_only_reads(start, queue, ec2_world):
+    """And asks once whether it would have been allowed to launch."""
     before = {call["n"] for call in ec2_world.log()}
     forerun = start(mode="observe")
     queue.depth = 30
-    forerun.decision(closed=False)
+    decision = forerun.decision(closed=False)["id"]
     time.sleep(2)
-    made = [call for call in ec2_world.log() if call["n"] not in before]
-    actions = {call["action"] for call in made if call["action"] != "CreateFleet"}
-    assert all(call["params"]["DryRun"] == "true" for call in made if call["action"] == "CreateFleet")
-    assert "DescribeInstances" in actions
-    assert [one for one in actions if not re.match(r"^(Describe|Get|List)", one)] == []
+    calls = [call for call in ec2_world.log() if call["n"] not in before]
+    assert "DescribeInstances" in {call["action"] for call in calls}
+    acting = [call for call in calls if not re.match(r"^(Describe|Get|List)", call["action"])]
+    assert [(call["action"], call["params"].get("DryRun")) for call in acting] == [("CreateFleet", "true")]
+    steps = [step["text"] for step in forerun.decision(closed=False)["steps"]]
+    assert forerun.decision(closed=False)["id"] == decision
+    assert [step for step in steps if "would" in step], steps
 
 
 def test_without_aws_in_reach_it_observes_all_the_same(start, queue, ec2_world, tmp_path):

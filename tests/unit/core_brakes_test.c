@@ -605,6 +605,30 @@ static void ec2_is_asked_once_whether_it_would_have_allowed_it(void **state)
 	world_free(&world);
 }
 
+/* The decision may come before anything is known of AWS. */
+static void ec2_is_asked_when_it_can_be(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_init(&world, WORLD_YAML, WORLD_POOL);
+	world.config.mode = MODE_OBSERVE;
+	world_core(&world);
+	core_start(world.core, world.now);
+	world_run(&world, NS_PER_S);
+	world_queue(&world, 35);
+	world_run(&world, 2 * NS_PER_S);
+	assert_int_equal(world_decision(&world, 0)->kind, DECISION_SCALE_UP);
+	assert_int_equal(world.dry_runs, 0);
+	world_class(&world, true);
+	world_catalog(&world);
+	world_run(&world, 2 * NS_PER_S);
+	assert_int_equal(world.dry_runs, 1);
+	answer_dry_run(&world, "DryRunOperation", "");
+	assert_string_equal(last_step(&world), "EC2 would have allowed it, request r-1");
+	world_free(&world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -624,6 +648,7 @@ int main(void)
 		cmocka_unit_test(what_was_spent_goes_with_the_lease),
 		cmocka_unit_test(sums_are_what_counting_anew_gives),
 		cmocka_unit_test(ec2_is_asked_once_whether_it_would_have_allowed_it),
+		cmocka_unit_test(ec2_is_asked_when_it_can_be),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,7 +62,8 @@ static void decide_up(struct core *core, const struct evaluation *e, const struc
 		}
 		scaled(e->policy, record->decision.replicas_decided, (int32_t)count, e->now);
 	} else {
-		dry_run(core, record, plan);
+		set_text(e->policy->not_asked, record->decision.id);
+		dry_run(core, e->policy, plan);
 		record_close_if_done(core, record, e->now);
 	}
 	record_changed(core, record);
@@ -123,8 +124,10 @@ static void scale_up(struct core *core, const struct evaluation *e)
 		return;
 	}
 	if (wish_is_known(core, &policy->wish_up, &policy->wish_up_ns, policy->result_up.desired,
-			  true, e))
+			  true, e)) {
+		dry_run(core, policy, &plan);
 		return;
+	}
 	decide_up(core, e, &plan, plan.count ? plan.count : wanted, limits);
 }
 

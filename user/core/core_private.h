@@ -340,6 +340,7 @@ struct policy_state {
 	uint32_t backoff_tries;
 	char backoff_why[CLOUD_TEXT_SIZE];
 	struct held_memory told[8];
+	char not_asked[48]; /* observe mode: the decision that EC2 has not been asked about */
 	int32_t wish_up, wish_down; /* observe mode: what was recorded already */
 	uint64_t wish_up_ns, wish_down_ns;
 };
@@ -541,7 +542,7 @@ struct quota_state *quota_find(struct core *core, const char *instance_type,
 void quotas_see(struct core *core, const struct catalog *catalog);
 
 /* ---- dry_run.c ---- */
-void dry_run(struct core *core, const struct record *record, const struct plan *plan);
+void dry_run(struct core *core, struct policy_state *policy, const struct plan *plan);
 bool dry_run_answered(struct core *core, const struct launch_result *result, struct moment now);
 
 /* ---- evaluate.c ---- */

@@ -5,13 +5,17 @@
  */
 #include "core/core_private.h"
 
-void dry_run(struct core *core, const struct record *record, const struct plan *plan)
+/* The plan may be there later than the decision: before the class is known nothing can be asked. */
+void dry_run(struct core *core, struct policy_state *policy, const struct plan *plan)
 {
+	const struct record *record =
+		*policy->not_asked ? record_find(core, policy->not_asked) : NULL;
 	struct launch_order order = {
 		.dry_run = true, .capacity_type = plan->capacity_type, .count = plan->count};
 
-	if (!plan->count || !plan->overrides.count || !core->effects.launch)
+	if (!record || !plan->count || !core->effects.launch)
 		return;
+	policy->not_asked[0] = '\0';
 	set_text(order.token, record->decision.id);
 	set_text(order.decision, record->decision.id);
 	set_text(order.pool, record->decision.pool);
