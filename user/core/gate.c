@@ -103,26 +103,34 @@ static void hold_backoff(struct core *core, const struct evaluation *e)
 	     ceil((double)(policy->backoff_ns - e->now.mono_ns) / NS_PER_S), policy->backoff_why);
 }
 
+/* What only keeps from calls, and so from nothing in observe mode. */
+static bool may_call_now(struct core *core, const struct evaluation *e)
+{
+	const struct held_by fleet = {"fleet", BRAKE_COUNT, NULL};
+
+	if (core->config.mode != MODE_ACT)
+		return true;
+	if (!core->fleet_known)
+		hold(core, e, &fleet, "EC2 has not yet said which instances there are");
+	else if (e->now.mono_ns < e->policy->backoff_ns)
+		hold_backoff(core, e);
+	else
+		return true;
+	return false;
+}
+
 bool may_act(struct core *core, const struct evaluation *e, bool up)
 {
-	const struct held_by pool = {"pool", BRAKE_COUNT, NULL},
-			     fleet = {"fleet", BRAKE_COUNT, NULL};
-	const struct policy_state *policy = e->policy;
+	const struct held_by pool = {"pool", BRAKE_COUNT, NULL};
 
 	if (core->journal_error)
 		hold_journal(core, e);
 	else if (core->pauses.count)
 		hold_pause(core, e, up);
-	else if (!policy->pool)
-		hold(core, e, &pool, "NodePool %s is not configured", policy->policy->pool);
-	else if (core->config.mode != MODE_ACT)
-		return true;
-	else if (!core->fleet_known)
-		hold(core, e, &fleet, "EC2 has not yet said which instances there are");
-	else if (e->now.mono_ns < policy->backoff_ns)
-		hold_backoff(core, e);
+	else if (!e->policy->pool)
+		hold(core, e, &pool, "NodePool %s is not configured", e->policy->policy->pool);
 	else
-		return true;
+		return may_call_now(core, e);
 	return false;
 }
 
