@@ -154,6 +154,11 @@ class Asked:
         self.ask(f"dynamodb:{action}", f"arn:aws:dynamodb:{self.region}:{ACCOUNT}:table/{form['TableName']}",
                  context={"dynamodb:LeadingKeys": [key["name"]["S"]]})
 
+    def quota(self):
+        form = json.loads(self.form)
+        self.ask("servicequotas:GetServiceQuota",
+                 f"arn:aws:servicequotas:{self.region}:{ACCOUNT}:{form['ServiceCode']}/{form['QuotaCode']}")
+
     def profiles_of_role(self):
         self.ask("iam:ListInstanceProfilesForRole", f"arn:aws:iam::{ACCOUNT}:role/{self.form['RoleName']}")
 
@@ -172,6 +177,7 @@ def requests_of(entry, account):
         ("secretsmanager", "GetSecretValue"): asked.get_secret,
         ("iam", "ListInstanceProfilesForRole"): asked.profiles_of_role,
         ("iam", "GetInstanceProfile"): asked.profile,
+        ("servicequotas", "GetServiceQuota"): asked.quota,
         ("pricing", "GetProducts"): lambda: asked.ask("pricing:GetProducts", "*"),
         ("sts", "GetCallerIdentity"): lambda: None,  # needs no permission
         **{("dynamodb", a): lambda a=a: asked.item(a) for a in ("GetItem", "PutItem", "UpdateItem", "DeleteItem")},

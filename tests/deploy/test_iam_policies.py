@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""deploy/standalone/iam against what forerun really calls: all of it is allowed, attacks are not."""
+"""deploy/standalone/iam against what forerun really calls: all of it is allowed, nothing else is."""
 
 import json
 
 import pytest
 from authorization import ACCOUNT, Account, requests_of
-from iam_policy import Request, decide, load, placeholders
+from iam_policy import Request, decide, every_grant, load, placeholders
 from running import Forerun, Queue, run_binary, write_config
 from testbed import Ec2
 
@@ -40,9 +40,30 @@ def launch_and_retire(ec2, directory, queue, capacity):
         forerun.kill()
 
 
+def lead_and_pause(ec2, directory):
+    """A core with the lease, and the pause in the table."""
+    ec2.client("dynamodb").create_table(
+        TableName="forerun", BillingMode="PAY_PER_REQUEST", AttributeDefinitions=[{"AttributeName": "name", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "name", "KeyType": "HASH"}])
+    environment = ec2.environment(HOME=str(directory))
+    key = directory.parent / "keys"
+    assert run_binary("core", "init", "--shared-key", "--dir", key).returncode == 0
+    core = Forerun(directory, directory.parent / "state-core", environment, "--shared-key", key / "shared.key", "--listen-agents",
+                   "127.0.0.1:0", "--lock-table", "forerun", role="core")
+    try:
+        core.wait(lambda: "leading with epoch 1" in core.stderr(), "it leads")
+        for command in ("pause", "resume"):
+            done = run_binary("core", command, "--lock-table", "forerun", environment=environment)
+            assert done.returncode == 0, done.stderr
+        assert core.stop() == 0
+    finally:
+        core.kill()
+
+
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory):
-    """Every call of `run --check` and of two whole runs: spot by a profile, on-demand by a role, with a snapshot."""
+    """Every call of `run --check`, of two whole runs (spot by a profile; on-demand by a role, an image by id and a snapshot)
+    and of a core with a lease."""
     directory = tmp_path_factory.mktemp("iam")
     ec2, queue = Ec2(log=directory / "moto.log"), Queue()
     try:
@@ -57,6 +78,7 @@ def calls(tmp_path_factory):
         assert checked.returncode == 0, checked.stdout + checked.stderr
         launch_and_retire(ec2, spot, queue, "spot")
         launch_and_retire(ec2, plain, queue, "on-demand")
+        lead_and_pause(ec2, spot)
         log = [e for e in ec2.log(since=start) if e["agent"].startswith("forerun")]
         assert log and all(e["model"] is None and e["signature"] is None for e in log)
         account = Account(ec2, log)
@@ -75,6 +97,12 @@ def test_the_core_may_do_all_that_it_does(calls):
     refused = sorted({f"{call}: {r.action} on {r.resource} with {json.dumps(r.context, sort_keys=True)}"
                       for call, r in calls if not decide(CORE, r)[0]})
     assert not refused
+
+
+def test_the_core_may_do_nothing_that_it_does_not_do(calls):
+    """What user data does with the same role is in test_user_data.py."""
+    used = {grant for _, request in calls for grant in decide(CORE, request)[1]}
+    assert {grant for grant in every_grant(CORE) - used if grant[0] not in ("ReadTheOptions", "ReadTheKey")} == set()
 
 
 # ---- what must be refused ----

@@ -39,13 +39,13 @@ DEFAULTS = {
 class Imds(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, port=0, **settings):
+    def __init__(self, port=0, host="127.0.0.1", **settings):
         self.settings = {**DEFAULTS, **settings}
         self.tokens = {}
         self.log = []
         self.ending = threading.Event()
-        super().__init__(("127.0.0.1", port), Handler)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        super().__init__((host, port), Handler)
+        self.url = f"http://{host}:{self.server_address[1]}"
 
     def start(self):
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -164,10 +164,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 def main():
     parser = argparse.ArgumentParser(description="instance metadata for tests")
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--settings", default="{}", help="a JSON object as POST /_ctl takes it")
     options = parser.parse_args()
-    imds = Imds(options.port, **json.loads(options.settings))
+    imds = Imds(options.port, options.host, **json.loads(options.settings))
     print(imds.server_address[1], flush=True)
     try:
         imds.serve_forever()
