@@ -126,6 +126,8 @@ WITHOUT_HINT = {
     "a table that is none": (["core", "--shared-key", "k", "--lock-table", "a/b"],
                              '--lock-table: found "a/b", expected the name of a DynamoDB table: 3 to 255 letters, digits, \'_\', '
                              "'.' and '-'\n"),
+    "certificates that are not there": (["core", "--shared-key", "k", "--identity-certificates", "none.pem"],
+                                        "--identity-certificates: cannot read none.pem: No such file or directory\n"),
     "a pause in two places": (["core", "pause", "--lock-table", "forerun", "--pause-file", "p"],
                               "--pause-file: found together with --lock-table, expected one of them\n"),
     "a reason of two lines": (["core", "pause", "--reason", "a\nb"], "--reason: expected one line of at most 200 characters\n"),

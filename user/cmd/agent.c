@@ -107,6 +107,17 @@ static void on_whoami(void *arg, const char *instance_id, const char *instance_t
 	log_info("this host is %s (%s in %s)", instance_id, instance_type, zone);
 }
 
+static void on_identity(void *arg, const char *document, const char *pkcs7)
+{
+	struct run *run = arg;
+
+	run->asked = true;
+	free(run->identity_document);
+	free(run->identity_pkcs7);
+	run->identity_document = strdup(document);
+	run->identity_pkcs7 = strdup(pkcs7);
+}
+
 /* Only the instance's own metadata is asked; an agent needs no permission in AWS. */
 static void ask_instance(struct run *run)
 {
@@ -118,6 +129,11 @@ static void ask_instance(struct run *run)
 	if (cloud_new(run->loop, run->http, &config, &run->documents, &events, &run->cloud) < 0)
 		return;
 	cloud_whoami(run->cloud, on_whoami, run);
+	wait_for_answer(run);
+	if (!run->instance_id[0])
+		return;
+	run->asked = false;
+	cloud_identity_document(run->cloud, on_identity, run);
 	wait_for_answer(run);
 }
 
@@ -151,10 +167,16 @@ static void on_interest(void *arg, const struct wire_interest *interest)
 
 	link->interest = *interest;
 	run->policy_metrics = 0;
-	for (size_t i = 0; i < run->links_count; i++)
+	run->wire_edge_depth = 0;
+	for (size_t i = 0; i < run->links_count; i++) {
+		uint32_t depth = run->links[i].interest.edge_depth;
+
 		for (unsigned metric = 0; metric < METRIC_COUNT; metric++)
 			if (run->links[i].interest.statistics[metric])
 				run->policy_metrics |= 1U << metric;
+		if (depth && (!run->wire_edge_depth || depth < run->wire_edge_depth))
+			run->wire_edge_depth = depth;
+	}
 }
 
 static void on_poll(void *arg)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `forerun core`: what agents report goes to the core. */
+#include <math.h>
+
 #include "cmd/run.h"
 
+#define CERTIFICATES_LIMIT (1U << 20)
 #define TABLE_NAME_LEAST 3 /* of DynamoDB */
 #define TABLE_NAME_MOST 255
 
@@ -28,12 +31,31 @@ void lock_table_check(const struct options *options, struct problems *problems)
 void core_check(struct run *run, struct problems *problems)
 {
 	const struct options *options = run->options;
+	_cleanup_free_ char *text = NULL;
+	int r = 0;
 
 	auth_from_options(options, &run->auth, problems);
 	lock_table_check(options, problems);
+	if (options->identity_certificates)
+		r = file_read(options->identity_certificates, CERTIFICATES_LIMIT, &text, NULL);
+	if (r < 0)
+		problem_add(problems, option_where(options, "identity-certificates"),
+			    "cannot read %s: %s", options->identity_certificates, strerror(-r));
 }
 
 /* ---- agents ---- */
+
+/* The depth of one listener at which this metric may ask for more replicas: an average holds for
+ * each of them, a plain value for all together. */
+static uint32_t edge_depth_of(const struct policy *policy, const struct policy_metric *metric)
+{
+	double depth = metric->target;
+
+	if (metric->target_type == TARGET_VALUE)
+		depth /= MAX(policy->min_replicas, 1);
+	depth = floor(depth * (1 + policy->up.tolerance)) + 1;
+	return (uint32_t)CLAMP(depth, 1.0, (double)EDGE_DEPTH_MOST);
+}
 
 /* Of each metric what the policies compare and what their forecast is made of (user/core/reading.c)
  * is sent, and whether there was a response (user/core/stages.c), and nothing else. */
@@ -41,17 +63,22 @@ static void interest_of(const struct documents *documents, struct wire_interest 
 {
 	static const uint16_t always = 1U << STAT_FAST | 1U << STAT_TREND;
 
-	memset(interest, 0, sizeof(*interest));
+	*interest = (struct wire_interest){0};
 	interest->statistics[METRIC_RESPONSES_PER_SECOND] = 1U << STAT_SLOW;
 	vec_for_each (policy, &documents->policies)
 		vec_for_each (metric, &policy->metrics) {
-			if (metric->source == SOURCE_EXTERNAL) {
-				interest->statistics[metric->metric] |=
-					(uint16_t)(always | 1U << metric->statistic);
+			uint32_t depth = edge_depth_of(policy, metric);
+
+			if (metric->source != SOURCE_EXTERNAL) {
+				interest->statistics[METRIC_CPU_CORES] |= always;
+				interest->statistics[METRIC_CPU_UTILIZATION] |= always;
 				continue;
 			}
-			interest->statistics[METRIC_CPU_CORES] |= always;
-			interest->statistics[METRIC_CPU_UTILIZATION] |= always;
+			interest->statistics[metric->metric] |=
+				(uint16_t)(always | 1U << metric->statistic);
+			if (metric->metric == METRIC_ACCEPT_QUEUE_DEPTH &&
+			    (!interest->edge_depth || depth < interest->edge_depth))
+				interest->edge_depth = depth;
 		}
 }
 
@@ -60,6 +87,36 @@ static void on_frame(void *arg, const struct frame *frame)
 	struct run *run = arg;
 
 	core_wanted(run, core_frame(run->core, frame, time_now()));
+}
+
+/* The document is signed by AWS: it says which instance this is, whatever the agent says. */
+static int on_admit(void *arg, const struct wire_hello *hello, char reason[WIRE_REASON_SIZE])
+{
+	const struct run *run = arg;
+	const char *certificates = run->options->identity_certificates;
+	char instance_id[32] = "", why[128] = "";
+	int r;
+
+	if (!certificates)
+		return 0;
+	if (!hello->identity_document[0]) {
+		snprintf(reason, WIRE_REASON_SIZE,
+			 "no instance identity document came, and this core asks for one: the "
+			 "agent must run on EC2 with its metadata service in reach");
+		return -EACCES;
+	}
+	r = cloud_identity_verify(hello->identity_document, hello->identity_pkcs7, certificates,
+				  instance_id, why);
+	if (r < 0) {
+		snprintf(reason, WIRE_REASON_SIZE, "the instance identity document: %s", why);
+		return r;
+	}
+	if (str_equal(instance_id, hello->instance_id))
+		return 0;
+	snprintf(reason, WIRE_REASON_SIZE,
+		 "the instance identity document is of %s, but the agent says it is on %.31s",
+		 instance_id, hello->instance_id[0] ? hello->instance_id : "no instance");
+	return -EACCES;
 }
 
 static void on_joined(void *arg, const struct wire_hello *hello)
@@ -77,8 +134,11 @@ static void on_left(void *arg, const char *host, const char *reason)
 
 int agents_start(struct run *run)
 {
-	struct wire_server_events events = {
-		.arg = run, .frame = on_frame, .joined = on_joined, .left = on_left};
+	struct wire_server_events events = {.arg = run,
+					    .frame = on_frame,
+					    .admit = on_admit,
+					    .joined = on_joined,
+					    .left = on_left};
 	struct wire_server_config config = {.auth = run->auth,
 					    .listen = run->options->listen_agents};
 	const char *where = option_where(run->options, "listen-agents");

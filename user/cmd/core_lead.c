@@ -116,7 +116,7 @@ static int open_lease(struct run *run)
 	if (r < 0)
 		return r;
 	/* Unique for each process, also on the same host and with the same number again. */
-	snprintf(run->holder, sizeof(run->holder), "%s/%d/%llx", run->host, getpid(),
+	snprintf(run->holder, sizeof(run->holder), "%.36s/%d/%llx", run->host, getpid(),
 		 (unsigned long long)run->started.wall_ns);
 	run->lease_config = (struct lease_config){.table = run->options->lock_table,
 						  .name = run->options->name,

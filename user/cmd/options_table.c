@@ -120,6 +120,9 @@ const struct option_spec option_specs[] = {
 	{"shared-key", "FILE", OPTION_TEXT, AT(shared_key), WIRES,
 	 .help = "The key that all agents and cores of a small site share, instead of "
 		 "certificates."},
+	{"identity-certificates", "FILE", OPTION_TEXT, AT(identity_certificates), COMMAND_CORE,
+	 .help = "AWS' certificates (PEM) for instance identity documents: then an agent is "
+		 "taken only with the signed document of its instance."},
 	{"lock-table", "TABLE", OPTION_TEXT, AT(lock_table), COMMAND_CORE | PAUSES,
 	 .help = "Of several cores only the one that holds the lease in this DynamoDB table "
 		 "acts. Without it this core is the only one."},

@@ -23,6 +23,7 @@
 #define RUN_HOST_SAMPLES 64 /* of host CPU, to look back over the fast window */
 #define RUN_DECISIONS_SHOWN 5
 #define RUN_CORES_MOST 8 /* that one agent reports to */
+#define EDGE_DEPTH_MOST (1 << 20)
 
 struct host_sample {
 	uint64_t time_ns, cpu_ns;
@@ -73,6 +74,7 @@ struct run {
 	struct core_link links[RUN_CORES_MOST];
 	struct wire_agent *connections[RUN_CORES_MOST]; /* the same, as facts has them */
 	size_t links_count;
+	uint32_t wire_edge_depth; /* the smallest that a core asks for; 0: none does */
 	uint64_t reported_ns, lively_until_ns; /* after an edge every tick is reported */
 	struct edge_budget edges;
 

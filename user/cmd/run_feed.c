@@ -6,7 +6,6 @@
 #include "cmd/run.h"
 
 #define HOST_WINDOW_NS (300 * NS_PER_MS)
-#define EDGE_DEPTH_MOST (1 << 20)
 
 /* An agent: after an edge the queue may go on growing without another one, so every tick is
  * reported for a while; and a listener that trembles about its threshold sends no more than a core
@@ -101,9 +100,8 @@ static double depth_that_scales(const struct policy_status *status,
 	return floor(target * (1 + status->policy->up.tolerance)) + 1;
 }
 
-/* The smallest such depth of all policies that select this listener. Edges look at one socket, a
- * target at the sum of the group. */
-static uint32_t threshold_of(const struct run *run, const struct indicator *indicator)
+/* The smallest such depth of all policies that select this listener; infinite: none does. */
+static double depth_of_policies(const struct run *run, const struct indicator *indicator)
 {
 	const struct policy_status *status;
 	size_t count = core_policies(run->core, &status);
@@ -115,20 +113,33 @@ static uint32_t threshold_of(const struct run *run, const struct indicator *indi
 			    metric->metric == METRIC_ACCEPT_QUEUE_DEPTH &&
 			    selects(&metric->selector, indicator))
 				least = MIN(least, depth_that_scales(&status[i], metric));
+	return least;
+}
+
+/* Edges look at one socket, a target at the sum of the group. */
+static uint32_t threshold_of(const struct run *run, const struct indicator *indicator)
+{
+	double least = INFINITY;
+
+	if (run->core)
+		least = depth_of_policies(run, indicator);
+	else if (run->wire_edge_depth)
+		least = run->wire_edge_depth;
 	if (isinf(least))
 		return (uint32_t)run->options->edge_depth;
 	least = ceil(least / MAX(indicator->sockets, 1U));
 	return (uint32_t)CLAMP(least, 1.0, (double)EDGE_DEPTH_MOST);
 }
 
-/* True when a policy has another number of replicas than at the last call. */
-static bool replicas_changed(struct run *run)
+/* True when a policy has another number of replicas than at the last call, or a core asks for
+ * another depth. */
+static bool targets_changed(struct run *run)
 {
 	const struct policy_status *status;
-	size_t count = core_policies(run->core, &status);
+	size_t count = run->core ? core_policies(run->core, &status) : 0;
 	uint64_t before = run->replicas_hash;
 
-	run->replicas_hash = 0;
+	run->replicas_hash = run->wire_edge_depth;
 	for (size_t i = 0; i < count; i++)
 		run->replicas_hash = run->replicas_hash * 31 + (uint32_t)status[i].replicas;
 	return run->replicas_hash != before;
@@ -142,7 +153,7 @@ static void set_thresholds(struct run *run)
 	size_t count = signal_indicators_for(run->signal, 0, &indicators);
 
 	/* Of listeners long gone, too. */
-	if (replicas_changed(run) || run->thresholds.count > 4 * (count + 1024))
+	if (targets_changed(run) || run->thresholds.count > 4 * (count + 1024))
 		map_free(&run->thresholds);
 	for (size_t i = 0; i < count; i++) {
 		uint64_t key = indicators[i].id;
@@ -253,7 +264,6 @@ static void core_takes_tick(struct run *run)
 	struct moment now = fill_tick(run, &frame);
 
 	core_frame(run->core, &frame, now);
-	set_thresholds(run);
 }
 
 void feed_report(struct run *run, struct wire_agent *agent)
@@ -281,6 +291,7 @@ static void on_tick(void *arg, uint64_t now_ns)
 			core_takes_tick(run);
 		else
 			send_tick(run);
+		set_thresholds(run);
 		pat_watchdog(run, now_ns);
 	}
 	/* Behind by more than an interval: go on from here instead of catching up. */

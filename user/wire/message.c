@@ -4,6 +4,7 @@
 #include "wire/tables.h"
 
 #define TAG_INTEREST 16
+#define TAG_EDGE_DEPTH 17
 #define INTEREST_BYTES 3 /* u8 metric, u16 a bit for each statistic */
 
 /* ---- heads ---- */
@@ -76,6 +77,11 @@ static void add_interest(struct text *out, const struct wire_interest *interest)
 	field_end(out, mark);
 	if (out->length == before) /* everything is: the default */
 		out->length = mark - 6;
+	if (!interest->edge_depth)
+		return;
+	mark = field_begin(out, TAG_EDGE_DEPTH);
+	number_add(out, interest->edge_depth, 4);
+	field_end(out, mark);
 }
 
 static int read_interest(struct part value, struct wire_interest *out, char reason[REASON_SIZE])
@@ -88,6 +94,16 @@ static int read_interest(struct part value, struct wire_interest *out, char reas
 	for (size_t i = 0; i < value.length; i += INTEREST_BYTES)
 		if (value.at[i] < METRIC_COUNT)
 			out->statistics[value.at[i]] = (uint16_t)number_read(value.at + i + 1, 2);
+	return 0;
+}
+
+static int read_edge_depth(struct part value, struct wire_interest *out, char reason[REASON_SIZE])
+{
+	if (value.length != 4) {
+		snprintf(reason, REASON_SIZE, "the edge depth has %zu bytes", value.length);
+		return -EBADMSG;
+	}
+	out->edge_depth = (uint32_t)number_read(value.at, 4);
 	return 0;
 }
 
@@ -105,6 +121,8 @@ static int read_fields(const struct table *table, struct part body, void *to,
 	while ((r = field_next(&body, &tag, &value, reason)) > 0) {
 		if (tag == TAG_INTEREST && interest)
 			r = read_interest(value, interest, reason);
+		else if (tag == TAG_EDGE_DEPTH && interest)
+			r = read_edge_depth(value, interest, reason);
 		else
 			r = field_read(table, tag, value, to, reason);
 		if (r < 0)

@@ -169,6 +169,7 @@ static int admit(struct peer *peer, const struct hello *hello, char reason[REASO
 	peer->host = strdup(hello->host);
 	if (!peer->host)
 		return refuse(reason, -ENOMEM, "the core is out of memory");
+	snprintf(peer->instance_id, sizeof(peer->instance_id), "%s", hello->instance_id);
 	server_not_new(peer);
 	peer->phase = PEER_OPEN;
 	tls_stream_forget_peer(peer->stream);
@@ -225,7 +226,10 @@ static int on_frame(struct peer *peer, const struct message *message, char reaso
 	if (r <= 0)
 		return r;
 	frame_reader_expand(&peer->reader, &server->scratch, &frame);
+	/* Who it is was settled when it was admitted. */
 	snprintf(frame.host, sizeof(frame.host), "%s", peer->host);
+	if (peer->instance_id[0])
+		snprintf(frame.instance_id, sizeof(frame.instance_id), "%s", peer->instance_id);
 	server->status.frames++;
 	server->status.edges += frame.kind == FRAME_EDGE;
 	if (server->events.frame)

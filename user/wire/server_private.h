@@ -30,6 +30,7 @@ struct peer {
 	enum peer_phase phase;
 	bool wants_poll, wants_interest; /* to be told so */
 	char *host; /* NULL: no hello yet */
+	char instance_id[32]; /* as it said when it was admitted */
 	char address[PEER_ADDRESS_SIZE];
 	uint64_t began_ns, heard_ns, spoken_ns;
 	uint64_t now_ns; /* when what is being read came */

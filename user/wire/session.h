@@ -22,6 +22,9 @@ struct wire_auth {
  * What nobody reads is not sent. */
 struct wire_interest {
 	uint16_t statistics[METRIC_COUNT];
+	/* Connections waiting in one listener of which the core wants to hear at once; 0: it does
+	 * not say. */
+	uint32_t edge_depth;
 };
 
 /* ---- the agent's side ---- */
