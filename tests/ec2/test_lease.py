@@ -120,6 +120,41 @@ def test_a_new_state_is_written_at_once(core, table):
     until(lambda: item(table).get("state") == "two", 3)
 
 
+def test_a_large_state_is_not_written_more_often_than_dynamodb_takes(core, table, ec2):
+    """190 KB are 190 units of the 1,000 a second that an item takes."""
+    a = core("a", ttl_s=20)
+    a.send("lease-fill 190000")
+    for number in range(40):
+        a.send(f"lease-state {number}")
+        time.sleep(0.05)
+    until(lambda: item(table).get("state", "").startswith("39 "), 3)
+    writes = [e for e in ec2.log("UpdateItem") if e["bytes"] > 190000]
+    assert 3 <= len(writes) <= 9
+    assert status(a)["held"] == 1 and status(a)["failures"] == 0
+
+
+def test_a_state_that_no_item_takes_costs_no_lease(core, table):
+    a = core("a")
+    a.send("lease-fill 400000")
+    a.send("lease-state large")
+    until(lambda: any("does not fit an item" in line for line in a.errors))
+    time.sleep(1.5 * TTL_S)
+    assert status(a)["held"] == 1 and not [e for e in a.seen if e["event"] == "lost"]
+    a.send("lease-fill 0")
+    a.send("lease-state small")
+    until(lambda: item(table).get("state") == "small")
+
+
+def test_a_state_that_dynamodb_refuses_costs_no_lease(core, table, ec2):
+    a = core("a")
+    ec2.fault("UpdateItem", "error", status=400, code="ValidationException", message="Item size has exceeded the maximum")
+    a.send("lease-state large")
+    time.sleep(1.5 * TTL_S)
+    assert status(a)["held"] == 1 and not [e for e in a.seen if e["event"] == "lost"]
+    a.send("lease-state s")
+    until(lambda: item(table).get("state") == "s")
+
+
 @pytest.mark.parametrize("fault", ["drop_after", "drop_before", "garbage", "truncate"])
 def test_an_answer_lost_on_the_way_costs_no_lease(core, table, ec2, fault):
     a = core("a")

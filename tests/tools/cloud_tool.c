@@ -5,7 +5,8 @@
  *
  *	start | describe | status | rates | whoami | document | check | quit
  *	verify {"document","pkcs7","certificates"}
- *	lease {"table","name","holder","ttl_ms"} | lease-state TEXT | lease-status | lease-free
+ *	lease {"table","name","holder","ttl_ms"} | lease-state TEXT | lease-fill BYTES
+ *	lease-status | lease-free
  *	pause {"table","name","why"} | freeze MS (stands still, as a stopped process does)
  *	launch {"token":..., "capacity_type":"spot", "count":1,
  *"overrides":[{"type","zone","subnet", "template"}], "tags":{}} terminate {"decision":...,
@@ -32,6 +33,7 @@ struct tool {
 	struct lease *lease; /* with one, only who holds it acts */
 	char *lease_words[3]; /* its table, name and holder */
 	char state[256];
+	size_t fill; /* bytes behind it */
 };
 
 static void print_line(struct text *line)
@@ -339,7 +341,11 @@ static void on_lost(void *arg, const char *why)
 
 static void on_state(void *arg, struct text *out)
 {
-	text_add(out, ((struct tool *)arg)->state);
+	struct tool *tool = arg;
+
+	text_add(out, tool->state);
+	if (tool->fill)
+		text_printf(out, " %*s", (int)tool->fill, "");
 }
 
 static void on_paused(void *arg, const char *why)
@@ -508,7 +514,9 @@ static bool lease_command(struct tool *tool, const char *line, const cJSON *argu
 		COPY(tool->state, line + strlen("lease-state "));
 		if (tool->lease)
 			lease_renew_now(tool->lease);
-	} else if (str_equal(line, "lease-status"))
+	} else if (str_starts(line, "lease-fill "))
+		tool->fill = strtoul(line + strlen("lease-fill "), NULL, 10);
+	else if (str_equal(line, "lease-status"))
 		print_lease(tool);
 	else if (str_equal(line, "lease-free"))
 		drop_lease(tool);

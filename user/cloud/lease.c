@@ -173,13 +173,23 @@ static uint64_t read_at(const struct lease *lease)
 	return lease->read_began_ns ? lease->read_began_ns + every_ns : 0;
 }
 
+/* One item takes 1,000 write units a second, a unit for each KB of it at each write: half of that
+ * is left alone, so that a large state does not get its own renewals throttled. */
+static uint64_t least_apart_ns(const struct lease *lease)
+{
+	uint64_t apart_ns = lease->state_bytes * NS_PER_S / ((uint64_t)500 << 10);
+
+	return MIN(apart_ns, lease->config.renew_every_ns);
+}
+
 static uint64_t write_at(const struct lease *lease)
 {
 	if (lease->write.busy)
 		return lease->write.waiting ? lease->write.again_ns : UINT64_MAX;
 	if (!lease->held)
 		return free_at(lease);
-	return lease->renew_wanted ? 0 : lease->renewed_ns + lease->config.renew_every_ns;
+	return lease->renewed_ns +
+	       (lease->renew_wanted ? least_apart_ns(lease) : lease->config.renew_every_ns);
 }
 
 static void write_now(struct lease *lease)
@@ -225,7 +235,7 @@ void lease_renew_now(struct lease *lease)
 		return;
 	lease->renew_wanted = true;
 	if (!lease->write.busy)
-		loop_timer_at(lease->timer, 0);
+		loop_timer_at(lease->timer, 0); /* lease_step() knows when it is due */
 }
 
 /* ---- life ---- */

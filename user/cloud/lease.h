@@ -48,7 +48,7 @@ bool is_table_name(const char *table);
 enum write_kind { WRITE_ACQUIRE, WRITE_RENEW, WRITE_RELEASE };
 
 struct lease_write {
-	bool busy, waiting; /* waiting: to go out again */
+	bool busy, waiting, with_state; /* waiting: to go out again */
 	enum write_kind kind;
 	char rvn[LEASE_RVN_SIZE];
 	uint64_t epoch;
@@ -79,6 +79,8 @@ struct lease {
 	char rvn[LEASE_RVN_SIZE]; /* of the last write that succeeded */
 	uint64_t epoch, until_ns, renewed_ns, confirmed_ns;
 	uint64_t state_hash; /* of what is in the item; 0: not known */
+	size_t state_bytes; /* of the last one that was written */
+	size_t state_refused_bytes; /* of one that DynamoDB found too large; 0: none */
 
 	bool is_paused;
 	char paused[CLOUD_TEXT_SIZE];

@@ -211,7 +211,8 @@ void lease_problem(const struct cloud *cloud, const char *table, const struct an
 			 "not allowed: dynamodb:GetItem and UpdateItem on table/%.64s are needed: "
 			 "%.100s",
 			 table, answer_text(answer, words));
-	else if (strcmp(answer->code, "ValidationException") == 0)
+	else if (strcmp(answer->code, "ValidationException") == 0 &&
+		 strstr(answer->message, " key"))
 		snprintf(out, CLOUD_TEXT_SIZE,
 			 "expected the partition key \"name\" (a string) and no sort key: %.150s",
 			 answer_text(answer, words));

@@ -75,6 +75,16 @@ static void refused(struct lease *lease, const struct answer *answer)
 	lease_observe(lease, &item);
 }
 
+/* DynamoDB takes the item with this state for too large: better without than without the lease. */
+static bool state_refused(struct lease *lease, const struct answer *answer)
+{
+	if (!lease->write.with_state || strcmp(answer->code, "ValidationException") != 0)
+		return false;
+	lease->state_refused_bytes = lease->state_bytes;
+	lease->renew_wanted = true;
+	return true;
+}
+
 /* Once more at once, on another connection, then a little later each time. */
 static void write_later(struct lease *lease, const struct answer *answer)
 {
@@ -125,6 +135,8 @@ static void on_write(void *arg, const struct answer *answer)
 		lease_say(lease, lease->write_problem, "");
 	} else if (strcmp(answer->code, "ConditionalCheckFailedException") == 0) {
 		refused(lease, answer);
+	} else if (state_refused(lease, answer)) {
+		lease_write_ended(lease);
 	} else if (goes_again(lease, answer)) {
 		write_later(lease, answer);
 	} else {
@@ -150,7 +162,8 @@ void lease_write_again(struct lease *lease)
 
 static bool too_large(struct lease *lease, const struct text *state)
 {
-	bool is = state->length > STATE_BYTES_MAX;
+	bool is = state->length > STATE_BYTES_MAX ||
+		  (lease->state_refused_bytes && state->length >= lease->state_refused_bytes);
 
 	if (is && !lease->state_too_large)
 		log_error("lock table %s: the state (%zu bytes) does not fit an item and is left "
@@ -178,6 +191,7 @@ static char *state_to_write(struct lease *lease, uint64_t *hash)
 		text_free(&state);
 		return NULL;
 	}
+	lease->state_bytes = state.length;
 	return text_take(&state);
 }
 
@@ -205,6 +219,7 @@ void lease_write_begin(struct lease *lease, enum write_kind kind)
 		write->epoch = lease->epoch;
 	}
 	update.state = state;
+	write->with_state = state != NULL;
 	update.epoch = write->epoch;
 	lease_update_body(&lease->config, &update, &body);
 	write->body = text_take(&body);
