@@ -112,6 +112,12 @@ def test_a_clean_end_hands_over_at_once(core, table):
     assert (taken["epoch"], taken["state"]) == (2, "last words")
 
 
+def test_a_long_name_of_a_host_is_a_holder(core, table):
+    name = "ip-10-0-123-234.ap-northeast-1.compute.internal/1234567/" + "f" * 16 + "x" * 60
+    core(name)
+    assert item(table)["holder"] == name and core("b", wait=False).ask("lease-status", "lease-status")
+
+
 def test_a_new_state_is_written_at_once(core, table):
     a = core("a", ttl_s=20)
     a.send("lease-state one")

@@ -590,7 +590,7 @@ static void what_may_not_be_written_is_not(void **state)
 	play(world, steps, 1);
 	ask(world, request);
 	assert_int_equal(world->error, -ECANCELED);
-	assert_text(world, "the request to 127.0.0.1:%u was not allowed any more");
+	assert_text(world, "the request to 127.0.0.1:%u is not allowed any more");
 	assert_false(world->request_sent);
 	assert_int_equal(world->requests, 0);
 	assert_int_equal(none.asked, 1);

@@ -68,7 +68,7 @@ static int say_tls(struct http_transfer *transfer)
 static int say_error(struct http_transfer *transfer)
 {
 	if (transfer->forbidden)
-		return say(transfer, -ECANCELED, "the request to %s was not allowed any more",
+		return say(transfer, -ECANCELED, "the request to %s is not allowed any more",
 			   transfer->peer);
 	if (transfer->body_too_large || transfer->headers_too_large)
 		return say_limit(transfer);

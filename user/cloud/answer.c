@@ -49,7 +49,7 @@ static void no_answer(const char *code, const char *text, struct answer *answer)
 
 void answer_not_allowed(bool written, struct answer *answer)
 {
-	no_answer("NotLeader", "this process may not act any more", answer);
+	no_answer("NotLeader", "this process does not lead, or is paused", answer);
 	if (!written)
 		answer->error = -EINVAL;
 }

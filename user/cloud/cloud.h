@@ -61,13 +61,16 @@ void cloud_describe_now(struct cloud *cloud); /* the fleet, ahead of its time */
 
 /* ---- leadership: a conditional write to one DynamoDB item ---- */
 
+#define LEASE_HOLDER_SIZE 160
+
 struct lease_config {
 	const char *table; /* with the partition key "name" (string) */
 	const char *name; /* the item: one for each installation (cloud_config.name) */
-	const char *holder; /* who we are; unique for each process */
-	uint64_t ttl_ns; /* 5 s */
-	uint64_t renew_every_ns; /* ttl / 3 */
-	uint64_t watch_every_ns; /* of a standby: 100 ms */
+	const char *holder; /* who we are; unique for each process; shorter than
+			       LEASE_HOLDER_SIZE */
+	uint64_t ttl_ns; /* 0: 5 s; from 100 ms to 60 s */
+	uint64_t renew_every_ns; /* 0: ttl / 3; at most half of it */
+	uint64_t watch_every_ns; /* of a standby; 0: 100 ms */
 };
 struct lease_events {
 	void *arg;
@@ -82,10 +85,13 @@ struct lease_events {
 };
 struct lease;
 
-/* Starts to watch, and takes the lease when it is free. All must outlive it. */
+/* Starts to watch, and takes the lease when it is free. All must outlive it. -EINVAL: a table name,
+ * holder or time that cannot be. */
 int lease_new(struct cloud *cloud, const struct lease_config *config,
 	      const struct lease_events *events, struct lease **out);
-void lease_free(struct lease *lease); /* gives it up when it is held, as far as one write allows */
+/* Gives it up when it is held, as far as one write of at most a second allows; not from inside a
+ * callback. */
+void lease_free(struct lease *lease);
 /* Whether this process may act now: by its own CLOCK_BOOTTIME, with a margin. Cheap. */
 bool lease_held(const struct lease *lease);
 /* The state changed: renew now instead of at the next turn (at most one write at a time). */
@@ -96,7 +102,7 @@ void lease_pause(struct cloud *cloud, const struct lease_config *config, const c
 struct lease_status {
 	bool held;
 	uint64_t epoch, renewals, failures;
-	char holder[CLOUD_NAME_SIZE]; /* who holds it as far as is known */
+	char holder[LEASE_HOLDER_SIZE]; /* who holds it as far as is known */
 	uint64_t left_ns;
 	char problem[CLOUD_TEXT_SIZE];
 };

@@ -244,7 +244,7 @@ static int copy_config(struct lease *lease, const struct lease_config *config)
 {
 	lease->config = *config;
 	if (!is_table_name(config->table) || !config->name || !*config->name || !config->holder ||
-	    !*config->holder || strlen(config->holder) >= CLOUD_NAME_SIZE)
+	    !*config->holder || strlen(config->holder) >= LEASE_HOLDER_SIZE)
 		return -EINVAL;
 	lease->config.table = lease->table = strdup(config->table);
 	lease->config.name = lease->name = strdup(config->name);

@@ -9,7 +9,7 @@
 
 struct lease_item {
 	bool there;
-	char holder[CLOUD_NAME_SIZE]; /* "": free */
+	char holder[LEASE_HOLDER_SIZE]; /* "": free */
 	char rvn[LEASE_RVN_SIZE]; /* record version: another one at each write */
 	uint64_t epoch, ttl_ms;
 	bool is_paused;
