@@ -14,6 +14,54 @@ static void terminate(void *arg, const struct terminate_order *order)
 	(void)order;
 }
 
+/* Made once: the journal is what is fuzzed. */
+static const struct documents *pool_and_policy(void)
+{
+	static const char yaml[] =
+		"{apiVersion: karpenter.sh/v1, kind: NodePool, metadata: {name: web}, spec: "
+		"{template: "
+		"{spec: {nodeClassRef: {group: karpenter.k8s.aws, kind: EC2NodeClass, name: web}, "
+		"requirements: []}}}}\n"
+		"---\n"
+		"{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: "
+		"web}, "
+		"spec: {scaleTargetRef: {apiVersion: karpenter.sh/v1, kind: NodePool, name: web}, "
+		"maxReplicas: 4}}\n";
+	static struct documents documents;
+	struct problems problems = {0};
+
+	if (!documents.pools.count &&
+	    documents_parse(&documents, "fuzz", yaml, strlen(yaml), &problems) < 0)
+		problems_print(&problems, stderr);
+	if (documents.pools.count != 1 || documents.policies.count != 1)
+		abort();
+	problems_free(&problems);
+	return &documents;
+}
+
+/* What people and exports are told of it. */
+static void look(const struct core *core, struct moment now)
+{
+	struct lead_view *leads;
+	struct pool_view *pools;
+	struct coming_view coming;
+	struct node_view node;
+	struct lane_view lane;
+	struct core_times times;
+
+	core_times(core, now, &times);
+	core_leads(core, &leads);
+	core_pools(core, &pools);
+	free(leads);
+	free(pools);
+	for (size_t at = 0; core_coming(core, &at, now, &coming);)
+		;
+	for (size_t at = 0; core_node(core, &at, now, &node);)
+		;
+	for (size_t at = 0; core_lane_held(core, &at, now, &lane);)
+		;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -21,13 +69,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct core_effects effects = {.launch = launch, .terminate = terminate};
 	struct core_config config = {.mode = MODE_ACT, .host = "fuzz"};
 	struct moment now = {1000 * NS_PER_S, 1700000000 * NS_PER_S};
-	struct documents documents = {0};
 	struct text text = {0};
 	struct core *core;
 	char reason[160];
 
 	core_limits_default(&config.limits);
-	if (core_new(&config, &documents, &effects, &core) < 0)
+	if (core_new(&config, pool_and_policy(), &effects, &core) < 0)
 		return 0;
 	for (size_t at = 0; at < size;) {
 		const uint8_t *end = memchr(data + at, '\n', size - at);
@@ -38,6 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	core_start(core, now);
 	core_tick(core, now);
+	look(core, now);
 	for (size_t i = 0; core_decision(core, i); i++)
 		decision_explain(core_decision(core, i), &text);
 	text_free(&text);

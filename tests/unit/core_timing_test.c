@@ -457,6 +457,41 @@ static void what_is_on_its_way_says_how_long(void **state)
 	world_free(&world);
 }
 
+/* An empty disk, and an instance of the lane's third launch is there: what of the first two? */
+static void a_lane_that_is_held_is_named(void **state)
+{
+	struct world world;
+	struct lane_view lane;
+	size_t at = 0;
+	char *token;
+
+	(void)state;
+	fleet_new(&world);
+	launch_one(&world);
+	pass(&world, 15, 1);
+	assert_false(core_lane_held(world.core, &at, world.now, &lane));
+	world_crash(&world);
+	vec_for_each (line, &world.journal)
+		free(*line);
+	vec_clear(&world.journal);
+	vec_clear(&world.synced);
+	token = world.instances.at[0].view.token;
+	snprintf(strrchr(token, '-'), 3, "-3");
+	world.instances.at[0].view.sequence = 3;
+	world_restart(&world);
+	pass(&world, 15, 1);
+	at = 0;
+	assert_true(core_lane_held(world.core, &at, world.now, &lane));
+	assert_string_equal(lane.policy, "web");
+	assert_string_equal(lane.pool, "web");
+	assert_true(strlen(lane.why) > 20);
+	assert_false(core_lane_held(world.core, &at, world.now, &lane));
+	pass(&world, 15, 310);
+	at = 0;
+	assert_false(core_lane_held(world.core, &at, world.now, &lane));
+	world_free(&world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -476,6 +511,7 @@ int main(void)
 		cmocka_unit_test(lead_times_that_make_no_sense_are_left_out),
 		cmocka_unit_test(an_interrupted_spot_instance_is_counted_once),
 		cmocka_unit_test(what_is_on_its_way_says_how_long),
+		cmocka_unit_test(a_lane_that_is_held_is_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
