@@ -6,7 +6,7 @@ import re
 import subprocess
 
 ROOT = pathlib.Path(__file__).parents[2]
-RULES = ROOT / "deploy/prometheus/forerun.rules.yaml"
+RULES = ROOT / "deploy/examples/prometheus/forerun.rules.yaml"
 
 TEST = """
 rule_files: [{rules}]
