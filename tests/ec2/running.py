@@ -90,9 +90,9 @@ class Queue:
     """A listener with so many connections waiting. One is taken every pace_s and another comes in its place, so that it
     is a server that is behind and not one that hangs; pace_s None takes none. Set depth at any time."""
 
-    def __init__(self, backlog=512, pace_s=0.05):
+    def __init__(self, backlog=512, pace_s=0.05, port=0):
         self.listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self.listener.bind(("127.0.0.1", 0))
+        self.listener.bind(("127.0.0.1", port))
         self.listener.listen(backlog)
         self.port = self.listener.getsockname()[1]
         self.pace_s = pace_s

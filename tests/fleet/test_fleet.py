@@ -157,3 +157,27 @@ def test_a_simulated_fleet_that_queues_is_summed(core, swarm, queue, ec2_world):
     settled(one, ec2_world, 4)
     fleet.say("host add later-1 - web")
     one.wait(lambda: one.policy()["metrics"][0]["sum"] == 90, "the sum of three")
+
+
+def test_an_agent_hears_which_depth_is_an_edge(core, agent, queue, ec2_world):
+    """The policy scales at the first connection that waits: below the agent's own --edge-depth, and between its reports."""
+    one = core()
+    member = agent("a", one).connected()
+    one.wait(lambda: one.policy()["metrics"][0]["listeners"] == 1, "the agent's listener")
+    time.sleep(2.2)
+    queue.pace_s = None
+    queue.depth = 1
+    decision = one.decision(closed=False)
+    assert decision["edge_to_decision_ms"] < 1000
+    member.wait(lambda: member.links()[0]["edges"] >= 1, "the edge to be counted")
+
+
+def test_an_agent_serves_its_signals_and_its_connections(core, agent, queue):
+    one = core(mode="observe")
+    member = agent("a", one).connected()
+    assert member.get("/readyz") == (200, "ready\n") and member.get("/healthz") == (200, "ok\n")
+    assert f'port="{queue.port}"' in member.get("/metrics")[1]
+    assert str(queue.port) in member.get("/v1/signals")[1]
+    assert member.get("/v1/decisions")[0] == 404 and one.get("/v1/signals")[0] == 404
+    one.wait(lambda: agents_of(one)["frames"] >= 2, "frames")
+    assert one.lines[0]["role"] == "core" and member.lines[0]["role"] == "agent"

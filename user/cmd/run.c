@@ -4,6 +4,7 @@
  * acts before everything that it would act on stands, and stop in the opposite order.
  */
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cmd/run.h"
@@ -120,6 +121,18 @@ static int open_record(struct run *run)
 	return -errno;
 }
 
+/* Each agent is a descriptor of the core, and the usual soft limit is 1,024. */
+static void raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		log_warning("cannot raise the limit of open files: %s", strerror(errno));
+}
+
 static void gather_facts(struct run *run)
 {
 	run->facts = (struct facts){.role = run->role,
@@ -212,6 +225,8 @@ int run_as(struct options *options, enum role role)
 	int r;
 
 	signal(SIGPIPE, SIG_IGN);
+	if (role == ROLE_CORE)
+		raise_descriptors();
 	run.started = time_now();
 	host_name(run.host, sizeof(run.host));
 	if (check(&run) < 0) {

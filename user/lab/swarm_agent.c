@@ -10,6 +10,7 @@
 
 #define CAPACITY_PER_SECOND 100.0
 #define HOST_CPUS 2.0
+#define BUSY_EVERY 5 /* the first of so many listeners has requests, the others are idle */
 
 double swarm_random(struct swarm *swarm)
 {
@@ -29,25 +30,28 @@ static void set_all(struct indicator *indicator, enum metric metric, double valu
 	indicator->value[metric][STAT_TREND] = 0;
 }
 
-/* A listener that answers what comes in; with a queue it is behind and busy. */
+/* A listener that answers what comes in; with a queue it is behind and busy, without requests it is
+ * idle. */
 static void fill_listener(const struct simulated *agent, struct indicator *indicator,
 			  uint32_t depth, double rate, uint64_t now_ns)
 {
-	uint64_t served = (uint64_t)(CAPACITY_PER_SECOND * (double)(now_ns - agent->started_ns) /
-				     (double)NS_PER_S);
+	uint64_t served =
+		(uint64_t)(rate * (double)(now_ns - agent->started_ns) / (double)NS_PER_S);
 
 	set_all(indicator, METRIC_ACCEPT_QUEUE_DEPTH, depth);
 	set_all(indicator, METRIC_ACCEPT_QUEUE_UTILIZATION, depth / 129.0);
 	set_all(indicator, METRIC_REQUESTS_PER_SECOND, rate);
 	set_all(indicator, METRIC_RESPONSES_PER_SECOND, rate);
-	set_all(indicator, METRIC_REQUESTS_IN_FLIGHT, depth ? HOST_CPUS : 1);
-	set_all(indicator, METRIC_CPU_CORES, depth ? HOST_CPUS : 0.2);
-	set_all(indicator, METRIC_CPU_UTILIZATION, depth ? 1 : 0.1);
+	set_all(indicator, METRIC_REQUESTS_IN_FLIGHT, depth ? HOST_CPUS : rate > 0);
+	set_all(indicator, METRIC_CPU_CORES, depth ? HOST_CPUS : rate / 500);
+	set_all(indicator, METRIC_CPU_UTILIZATION, depth ? 1 : rate / 1000);
 	indicator->time_ns = now_ns;
 	indicator->first_seen_ns = agent->started_ns;
 	indicator->requests = indicator->responses = indicator->accepted = served;
 	indicator->established = served + depth;
-	indicator->diagnosis = depth ? DIAGNOSIS_NEEDS_CAPACITY : DIAGNOSIS_OK;
+	indicator->diagnosis = depth	  ? DIAGNOSIS_NEEDS_CAPACITY
+			       : rate > 0 ? DIAGNOSIS_OK
+					  : DIAGNOSIS_IDLE;
 	snprintf(indicator->reason, sizeof(indicator->reason), "%s",
 		 depth ? "simulated: the queue stands and the processor is used" : "simulated");
 }
@@ -58,9 +62,11 @@ static void fill_frame(struct simulated *agent, enum frame_kind kind, struct fra
 	uint64_t now_ns = time_mono_ns();
 
 	for (uint32_t i = 0; i < swarm->config->listeners; i++) {
+		bool busy = i % BUSY_EVERY == 0;
 		double rate = CAPACITY_PER_SECOND * (0.9 + 0.2 * swarm_random(swarm));
 
-		fill_listener(agent, &swarm->indicators[i], i ? 0 : agent->depth, rate, now_ns);
+		fill_listener(agent, &swarm->indicators[i], i ? 0 : agent->depth, busy ? rate : 0,
+			      now_ns);
 	}
 	*frame = (struct frame){.kind = kind,
 				.sequence = ++agent->sequence,
