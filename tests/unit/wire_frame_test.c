@@ -78,6 +78,8 @@ static struct frame sample_frame(struct indicator *indicators, unsigned count)
 					     .psi_memory_full_ns = 9},
 			      .host_cpu_cores = NAN,
 			      .host_cpus = 2,
+			      .instance_id = "i-0123456789abcdef0",
+			      .services = "api,web",
 			      .indicators = indicators,
 			      .count = count};
 
@@ -149,6 +151,8 @@ static void assert_same_indicator(const struct indicator *a, const struct indica
 
 static void assert_same(const struct frame *a, const struct frame *b)
 {
+	assert_string_equal(a->instance_id, b->instance_id);
+	assert_string_equal(a->services, b->services);
 	SAME(a, b, kind);
 	SAME(a, b, host);
 	SAME(a, b, sequence);
@@ -213,7 +217,7 @@ static void what_is_not_known_stays_unknown(void **state)
 static void the_documented_example_is_what_is_written(void **state)
 {
 	static const char head[] =
-		"\x46\x52\x4e\x46\x01\x00\x01\x00\x15\x00\x00\x00\x8b\xea\x31\xd9\x7f\x7c\x42\xc7";
+		"\x46\x52\x4e\x46\x01\x01\x01\x00\x15\x00\x00\x00\x8b\xea\x31\xd9\xbf\xa3\xcc\x06";
 	static const char payload[] = "\x01\0\x01\0\0\0\x61"
 				      "\x02\0\x08\0\0\0\x01\0\0\0\0\0\0\0";
 	struct frame frame = {.kind = FRAME_TICK,
@@ -230,6 +234,23 @@ static void the_documented_example_is_what_is_written(void **state)
 	assert_memory_equal(bytes.data, head, sizeof(head) - 1);
 	assert_memory_equal(bytes.data + sizeof(head) - 1, payload, sizeof(payload) - 1);
 	text_free(&bytes);
+}
+
+static void frames_of_version_1_0_are_read(void **state)
+{
+	static const char bytes[] =
+		"\x46\x52\x4e\x46\x01\x00\x01\x00\x15\x00\x00\x00\x8b\xea\x31\xd9\x7f\x7c\x42\xc7"
+		"\x01\0\x01\0\0\0\x61"
+		"\x02\0\x08\0\0\0\x01\0\0\0\0\0\0\0";
+	struct frame back;
+	char reason[128];
+
+	(void)state;
+	assert_int_equal(frame_decode(bytes, sizeof(bytes) - 1, &back, reason), sizeof(bytes) - 1);
+	assert_string_equal(back.host, "a");
+	assert_int_equal(back.sequence, 1);
+	assert_string_equal(back.services, "");
+	frame_free(&back);
 }
 
 static void frames_follow_each_other_in_a_stream(void **state)
@@ -458,6 +479,7 @@ int main(void)
 		cmocka_unit_test(a_frame_comes_back_as_it_was),
 		cmocka_unit_test(what_is_not_known_stays_unknown),
 		cmocka_unit_test(the_documented_example_is_what_is_written),
+		cmocka_unit_test(frames_of_version_1_0_are_read),
 		cmocka_unit_test(frames_follow_each_other_in_a_stream),
 		cmocka_unit_test(a_frame_cut_anywhere_waits_for_the_rest),
 		cmocka_unit_test(any_flipped_bit_is_found),

@@ -3,6 +3,7 @@
 follows docs/wire.md as of 1.0 and passes over the rest."""
 
 import pathlib
+import re
 
 import session
 
@@ -103,3 +104,10 @@ def test_another_major_version_is_refused_with_words_on_both_sides(server, agent
     there.send(session.welcome(major=2))
     assert there.reason() == "the core speaks version 2.0, but only 1 is known here"
     assert ours.event("lost")["reason"] == "the core speaks version 2.0, but only 1 is known here"
+
+
+def test_the_documented_example_is_what_is_said():
+    text = (HERE.parent.parent / "docs" / "wire.md").read_text().split("An example: frame 2")[1].split("\n\n")[1]
+    lines = [re.match(r"(?:[0-9a-f]{2} {1,2})+", line.strip() + " ").group() for line in text.splitlines()]
+    value = session.item_bytes(15, bytes([0, 0x30, 7, 0]))
+    assert bytes.fromhex("".join(lines)) == session.frame(2, session.listener(3, value))

@@ -129,12 +129,12 @@ static int read_plain(struct tls_stream *stream)
 }
 
 /* The stream may be freed by its owner in any step. */
-static void take(struct tls_stream *stream, const bool *freed)
+static void take(const struct tls_context *context, struct tls_stream *stream)
 {
 	int r = 1;
 
 	ERR_clear_error();
-	while (r > 0 && !*freed) {
+	while (r > 0 && context->reading == stream) {
 		if (stream->phase == TLS_SHAKING)
 			r = shake(stream);
 		else if (stream->phase == TLS_OPEN &&
@@ -148,18 +148,17 @@ static void take(struct tls_stream *stream, const bool *freed)
 static void take_received(struct tls_stream *stream, size_t length)
 {
 	struct tls_context *context = tls_context_ref(stream->context);
-	bool freed = false;
 
 	stream->bytes += length;
 	stream->in = context->received;
 	stream->in_length = length;
-	stream->freed = &freed;
-	take(stream, &freed);
-	if (!freed) {
-		stream->freed = NULL;
+	context->reading = stream;
+	take(context, stream);
+	if (context->reading == stream) {
 		stream->in = NULL;
 		stream->in_length = 0;
 	}
+	context->reading = NULL;
 	tls_context_unref(context);
 }
 
@@ -293,8 +292,8 @@ void tls_stream_free(struct tls_stream *stream)
 {
 	if (!stream)
 		return;
-	if (stream->freed)
-		*stream->freed = true;
+	if (stream->context->reading == stream)
+		stream->context->reading = NULL;
 	loop_timer_free(stream->linger);
 	if (stream->fd >= 0)
 		loop_fd_remove(stream->loop, stream->fd);

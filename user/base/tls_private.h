@@ -20,6 +20,7 @@ struct tls_context {
 	EVP_PKEY *no_key; /* what stands where a certificate's key was; made when first needed */
 	uint8_t key[TLS_KEY_BYTES];
 	/* One stream at a time reads: these are nobody's for longer than that. */
+	const struct tls_stream *reading; /* NULL when it was freed meanwhile */
 	uint8_t received[TLS_RECEIVE_BYTES]; /* as it came */
 	uint8_t plain[TLS_READ_BYTES];
 };
@@ -39,7 +40,6 @@ struct tls_stream {
 	int error; /* errno of the socket, 0: none */
 	char *reason; /* while it ends: why, NULL where its owner ended it */
 	struct loop_timer *linger; /* bounds the end */
-	bool *freed; /* set while events are called */
 	const uint8_t *in; /* of context->received: what OpenSSL has not taken yet */
 	size_t in_length;
 	struct text out; /* encrypted, not taken by the socket yet */

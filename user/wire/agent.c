@@ -134,8 +134,10 @@ static int fill_hello(const struct wire_agent *agent, struct hello *hello)
 	snprintf(hello->host, sizeof(hello->host), "%s", config->host);
 	snprintf(hello->version, sizeof(hello->version), "%s", FORERUN_VERSION);
 	snprintf(hello->instance_id, sizeof(hello->instance_id), "%s", config->instance_id);
-	strcpy(hello->identity_document, config->identity_document);
-	strcpy(hello->identity_pkcs7, config->identity_pkcs7);
+	snprintf(hello->identity_document, sizeof(hello->identity_document), "%s",
+		 config->identity_document);
+	snprintf(hello->identity_pkcs7, sizeof(hello->identity_pkcs7), "%s",
+		 config->identity_pkcs7);
 	return 0;
 }
 

@@ -21,9 +21,15 @@ void frame_writer_free(struct frame_writer *writer)
 
 /* ---- values ---- */
 
+/* Of what has no padding, or where a difference there does no harm. */
+static bool same_bytes(const void *a, const void *b, size_t length)
+{
+	return memcmp(a, b, length) == 0;
+}
+
 static bool same_bits(double a, double b)
 {
-	return memcmp(&a, &b, sizeof(a)) == 0 || (isnan(a) && isnan(b));
+	return same_bytes(&a, &b, sizeof(a)) || (isnan(a) && isnan(b));
 }
 
 static void add_form(struct text *out, unsigned metric, unsigned statistic, enum value_form form)
@@ -279,7 +285,7 @@ static void add_usage(struct text *out, struct host_state *state, const struct u
 	struct usage aged = *now;
 	size_t mark;
 
-	if (state->usage && memcmp(state->usage, now, sizeof(*now)) == 0)
+	if (state->usage && same_bytes(state->usage, now, sizeof(*now)))
 		return;
 	if (!state->usage) {
 		state->usage = calloc(1, sizeof(*now));

@@ -13,7 +13,7 @@
  * The head has a sum of its own, so that a damaged length is not waited for.
  */
 #define HEAD_BYTES 20
-#define WIRE_MINOR 0
+#define WIRE_MINOR 1 /* 1: instance id and services */
 
 static const char magic[4] = {'F', 'R', 'N', 'F'};
 

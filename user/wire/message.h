@@ -6,8 +6,8 @@
 #include "wire/item.h"
 #include "wire/wire.h"
 
-#define SESSION_MAJOR 1
-#define SESSION_MINOR 1 /* 1: the services of a host */
+#define SESSION_MAJOR 1U
+#define SESSION_MINOR 1U /* 1: the services of a host */
 
 /* u16 bytes that follow the head, u8 kind, u8 flags. A message fits in one record of TLS. */
 #define MESSAGE_HEAD_BYTES 4

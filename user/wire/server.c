@@ -80,7 +80,8 @@ static void accept_if(struct wire_server *server, bool accepting)
 /* One that uses up half of its time makes room when there are so many. */
 static bool oldest_is_stuck(const struct wire_server *server, uint64_t now_ns)
 {
-	return now_ns - MIN(now_ns, server->oldest->began_ns) > server->config.hello_within_ns / 2;
+	return server->oldest &&
+	       now_ns - MIN(now_ns, server->oldest->began_ns) > server->config.hello_within_ns / 2;
 }
 
 /* Room for one more, made of one that has been about to say hello for long if need be. */
@@ -94,15 +95,20 @@ static bool room_for_new(struct wire_server *server, uint64_t now_ns)
 	return true;
 }
 
-static void address_text(const struct sockaddr_storage *address, char out[PEER_ADDRESS_SIZE])
+union address {
+	struct sockaddr any;
+	struct sockaddr_in four;
+	struct sockaddr_in6 six;
+};
+
+static void address_text(const union address *address, char out[PEER_ADDRESS_SIZE])
 {
-	const struct sockaddr_in6 *six = (const void *)address;
-	const struct sockaddr_in *four = (const void *)address;
+	const struct sockaddr_in6 *six = &address->six;
 	char digits[INET6_ADDRSTRLEN] = "";
 
-	if (address->ss_family == AF_INET) {
-		inet_ntop(AF_INET, &four->sin_addr, digits, sizeof(digits));
-		snprintf(out, PEER_ADDRESS_SIZE, "%s:%u", digits, ntohs(four->sin_port));
+	if (address->any.sa_family == AF_INET) {
+		inet_ntop(AF_INET, &address->four.sin_addr, digits, sizeof(digits));
+		snprintf(out, PEER_ADDRESS_SIZE, "%s:%u", digits, ntohs(address->four.sin_port));
 	} else if (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr)) {
 		inet_ntop(AF_INET, six->sin6_addr.s6_addr + 12, digits, sizeof(digits));
 		snprintf(out, PEER_ADDRESS_SIZE, "%s:%u", digits, ntohs(six->sin6_port));
@@ -115,13 +121,12 @@ static void address_text(const struct sockaddr_storage *address, char out[PEER_A
 /* False when nobody else waits, or nobody else can be taken. */
 static bool accept_one(struct wire_server *server, uint64_t now_ns)
 {
-	struct sockaddr_storage address = {0};
+	union address address = {0};
 	socklen_t length = sizeof(address);
 	char text[PEER_ADDRESS_SIZE];
 	int fd, r;
 
-	fd = accept4(server->fd, (struct sockaddr *)&address, &length,
-		     SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd = accept4(server->fd, &address.any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0) {
 		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
 			log_warning("cannot take another connection: %s", strerror(errno));

@@ -198,7 +198,7 @@ static void expand(const struct layout *layout, const struct listener_state *lis
 	to->capacity_per_second = listener->capacity_per_second;
 	to->diagnosis = (enum diagnosis)listener->diagnosis;
 	if (listener->reason)
-		strcpy(to->reason, listener->reason);
+		memcpy(to->reason, listener->reason, strlen(listener->reason) + 1);
 	else
 		to->reason[0] = '\0';
 	for (unsigned i = 0; i < layout->count; i++)
