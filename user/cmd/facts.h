@@ -62,6 +62,11 @@ void fleet_metrics(const struct facts *facts, struct export_metrics *metrics);
 /* Of these, the ones about connections between agents and cores, and who leads. */
 void links_metrics(const struct facts *facts, struct export_metrics *metrics);
 
+/* ---- serve_aws.c ---- */
+
+/* Of these, the ones about calls at AWS. Only with a cloud. */
+void aws_metrics(const struct facts *facts, struct export_metrics *metrics);
+
 /* ---- facts_status.c ---- */
 
 /* What `forerun status` prints, as one JSON object. Without all, of services and instances only

@@ -121,8 +121,8 @@ static void fleet_title(struct run *run, char *out, size_t size)
 		snprintf(out, size, "  leading, epoch %llu  %u agents",
 			 (unsigned long long)lease.epoch, agents.connections);
 	else
-		snprintf(out, size, "  standing by%s%s  %u agents", lease.holder[0] ? " for " : "",
-			 lease.holder, agents.connections);
+		snprintf(out, size, "  standing by%s%.96s  %u agents",
+			 lease.holder[0] ? " for " : "", lease.holder, agents.connections);
 }
 
 static void table_title(struct run *run, char *out, size_t size)

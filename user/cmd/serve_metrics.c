@@ -185,5 +185,7 @@ void facts_metrics(const struct facts *facts, struct export_metrics *metrics)
 		fleet_metrics(facts, metrics);
 	}
 	links_metrics(facts, metrics);
+	if (facts->cloud)
+		aws_metrics(facts, metrics);
 	own_families(facts, metrics);
 }
