@@ -190,6 +190,11 @@ static void a_standby_is_a_brake(void **state)
 	assert_int_equal(brake_of(&world, BRAKE_STANDBY).policies, 1);
 	assert_int_equal(core_lead(world.core, 1, "", world.now, reason), 0);
 	world_describe(&world);
+	/* What came before the lead is no observation of it. */
+	world_advance(&world, 900 * NS_PER_MS);
+	core_tick(world.core, world.now);
+	world_advance(&world, 200 * NS_PER_MS);
+	core_tick(world.core, world.now);
 	world_run(&world, 100 * NS_PER_MS);
 	assert_int_equal(world.launch_calls, 0);
 	assert_true(brake_of(&world, BRAKE_FIRST_OBSERVATION).holding);

@@ -150,7 +150,7 @@ static void observe(const struct core *core, const struct service *service,
 			seen->frames = 0;
 		return;
 	}
-	if (seen->frames && seen->last_ns == last_frame_ns)
+	if (seen->last_ns == last_frame_ns)
 		return;
 	/* The process stood still, or the agent was away. */
 	if (last_frame_ns > seen->last_ns + core->config.limits.stale_ns)
@@ -167,7 +167,8 @@ void observations_reset(struct core *core)
 		struct policy_state *policy = &core->policies[i];
 
 		for (size_t m = 0; m < policy->policy->metrics.count; m++)
-			policy->observations[m].frames = 0;
+			policy->observations[m] =
+				(struct observation){.last_ns = policy->service->last_frame_ns};
 		policy->observed = false;
 	}
 }
