@@ -128,7 +128,7 @@ static void fleet_title(struct run *run, char *out, size_t size)
 static void table_title(struct run *run, char *out, size_t size)
 {
 	uint64_t up_s = (time_mono_ns() - run->started.mono_ns) / NS_PER_S;
-	char cloud[CLOUD_TEXT_SIZE + 64] = "", fleet[160] = "";
+	char cloud[CLOUD_TEXT_SIZE + 64] = "", fleet[256] = "";
 
 	if (run->core && run->cloud)
 		cloud_title(run, cloud, sizeof(cloud));
@@ -149,7 +149,7 @@ static size_t brake_notices(struct run *run, struct table_notice *out)
 	if (run->role == ROLE_CORE) {
 		core_totals(run->core, &totals);
 		out[count].warns = totals.hosts_silent > 0;
-		snprintf(out[count++].text, sizeof(out->text), "%u hosts report, %u are silent",
+		snprintf(out[count++].text, sizeof(out->text), "hosts: %u reporting, %u silent",
 			 totals.hosts - MIN(totals.hosts, totals.hosts_silent),
 			 totals.hosts_silent);
 	}

@@ -245,7 +245,7 @@ static void put_hosts(struct page *page, const cJSON *status)
 	const cJSON *hosts = part(status, "hosts"), *agents = part(status, "agents");
 
 	if (cJSON_IsObject(hosts))
-		put(page, INDENT, "hosts    %.0f report, %.0f are silent",
+		put(page, INDENT, "hosts    %.0f reporting, %.0f silent",
 		    number(hosts, "reporting"), number(hosts, "silent"));
 	if (cJSON_IsObject(agents))
 		put(page, INDENT, "agents   %.0f connected, %.0f refused, %.0f handshakes failed",
@@ -303,7 +303,7 @@ static void put_service(struct page *page, const cJSON *service)
 	    figure(number(metric, "value"), now), figure(number(metric, "target"), target),
 	    replicas);
 	if (number(service, "hosts_silent") > 0)
-		put(page, 2, "  hosts: %.0f report, %.0f are silent",
+		put(page, 2, "  hosts: %.0f reporting, %.0f silent",
 		    number(service, "hosts_reporting"), number(service, "hosts_silent"));
 	if (*words(service, "held"))
 		put(page, 4, "  held: %s", words(service, "held"));
@@ -410,19 +410,36 @@ static void put_coming(struct page *page, const cJSON *status)
 
 /* ---- instances ---- */
 
+/* "6 s", "23 min", "5 h", "12 d" */
+static const char *short_span(double seconds, char out[24])
+{
+	if (!(seconds >= 0))
+		snprintf(out, 24, "-");
+	else if (seconds < 100)
+		snprintf(out, 24, "%.0f s", seconds);
+	else if (seconds < 6000)
+		snprintf(out, 24, "%.0f min", seconds / 60);
+	else if (seconds < 360000)
+		snprintf(out, 24, "%.0f h", seconds / 3600);
+	else
+		snprintf(out, 24, "%.0f d", fmin(seconds / 86400, 1e6));
+	return out;
+}
+
 static void put_node(struct page *page, const cJSON *node)
 {
-	const char *state = words(node, "state");
+	const char *state = words(node, "state"), *agent = words(node, "agent");
 	char age[24], usd[24];
 
-	put(page, 2, "%-19.19s %-11.11s %11s %-13.13s %-11.11s %-9.9s %7s %s",
+	put(page, 2, "%-19.19s %-11.11s %7s %-13.13s %-11.11s %-9.9s %7s %-6.6s %s",
 	    words(node, "instance"),
 	    str_equal(state, "running") && is_true(node, "serving") ? "serving" : state,
-	    span(number(node, "age_seconds"), age), words(node, "type"), words(node, "zone"),
+	    short_span(number(node, "age_seconds"), age), words(node, "type"), words(node, "zone"),
 	    words(node, "capacity_type"), figure(number(node, "usd_per_hour"), usd),
+	    str_equal(agent, "connected") ? "yes"
+	    : str_equal(agent, "none")	  ? "no"
+					  : agent,
 	    words(node, "policy"));
-	if (!str_equal(words(node, "agent"), "none"))
-		put(page, 2, "  agent %s", words(node, "agent"));
 }
 
 static void put_nodes(struct page *page, const cJSON *status)
@@ -433,8 +450,8 @@ static void put_nodes(struct page *page, const cJSON *status)
 	if (!cJSON_GetArraySize(nodes))
 		return;
 	text_add_char(page->out, '\n');
-	put(page, 2, "%-19s %-11s %11s %-13s %-11s %-9s %7s %s", "INSTANCE", "STATE", "AGE", "TYPE",
-	    "ZONE", "CAPACITY", "USD/H", "SERVICE");
+	put(page, 2, "%-19s %-11s %7s %-13s %-11s %-9s %7s %-6s %s", "INSTANCE", "STATE", "AGE",
+	    "TYPE", "ZONE", "CAPACITY", "USD/H", "AGENT", "SERVICE");
 	cJSON_ArrayForEach (it, nodes) {
 		put_node(page, it);
 		left--;

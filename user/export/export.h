@@ -63,7 +63,7 @@ struct table_decision {
 	uint64_t wall_ns;
 	char id[48], text[200];
 };
-/* One line below the title: "1,000 hosts report, 3 are silent", "brake usd-per-hour: ...". */
+/* One line below the title: "hosts: 1000 reporting, 3 silent", "brake usd-per-hour: ...". */
 struct table_notice {
 	char text[240];
 	bool warns;
