@@ -38,6 +38,9 @@ static int transport_write(BIO *bio, const char *data, int length)
 	struct tls_stream *stream = BIO_get_data(bio);
 	ssize_t sent = 0;
 
+	/* Only OpenSSL itself, answering the other side's wishes for new keys, can come to this. */
+	if (!stream->error && stream->out.length > stream->out_max)
+		stream->error = ENOBUFS;
 	if (stream->error)
 		return -1;
 	if (!stream->out.length)

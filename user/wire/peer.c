@@ -12,6 +12,9 @@
 
 #define OUT_BYTES_MAX ((size_t)64 << 10) /* a slow reader ends above it */
 #define BYTES_PER_FRAME ((double)(64 << 10)) /* what the limit on frames allows in bytes */
+#define LISTENERS_PER_MESSAGE 512 /* so many cost as much again as a message */
+#define TOO_MUCH "the agent says too much"
+#define FULL "the core keeps as much of its agents as it may"
 #define BURST 10 /* so many seconds' worth may come at once */
 
 bool bucket_allows(struct bucket *bucket, double amount, double per_second, double most,
@@ -212,6 +215,29 @@ static int on_hello(struct peer *peer, struct part body, char reason[REASON_SIZE
 
 /* ---- what it says ---- */
 
+static bool allows(struct peer *peer, double messages)
+{
+	double rate = peer->server->config.frames_per_second_max;
+
+	return bucket_allows(&peer->messages, messages, rate, BURST * rate, peer->heard_ns);
+}
+
+/* Who has the most makes room, so that nobody can crowd out the others. r where that is another
+ * one. */
+static int end_largest(struct peer *peer, int r, char reason[REASON_SIZE])
+{
+	struct peer *largest = peer;
+
+	vec_for_each (it, &peer->server->peers)
+		if ((*it)->phase == PEER_OPEN &&
+		    (*it)->reader.state.bytes > largest->reader.state.bytes)
+			largest = *it;
+	if (largest == peer)
+		return refuse(reason, -ENOMEM, FULL);
+	peer_end(largest, FULL);
+	return r;
+}
+
 static int on_frame(struct peer *peer, const struct message *message, char reason[REASON_SIZE])
 {
 	struct wire_server *server = peer->server;
@@ -222,9 +248,12 @@ static int on_frame(struct peer *peer, const struct message *message, char reaso
 	r = frame_read(&peer->reader, message, server->layout, peer->heard_ns, reason);
 	server->state_bytes += peer->reader.state.bytes - before;
 	if (r >= 0 && server->state_bytes + server->owners.bytes > server->config.memory_max)
-		return refuse(reason, -ENOMEM, "the core keeps as much of its agents as it may");
+		r = end_largest(peer, r, reason);
 	if (r <= 0)
 		return r;
+	/* All listeners are looked at, however little changed. */
+	if (!allows(peer, (double)peer->reader.state.count / LISTENERS_PER_MESSAGE))
+		return refuse(reason, -EBUSY, TOO_MUCH);
 	frame_reader_expand(&peer->reader, &server->scratch, &frame);
 	/* Who it is was settled when it was admitted. */
 	snprintf(frame.host, sizeof(frame.host), "%s", peer->host);
@@ -253,13 +282,11 @@ static int on_bye(struct peer *peer, struct part body, char reason[REASON_SIZE])
 static int on_message(void *arg, const struct message *message)
 {
 	struct peer *peer = arg;
-	double rate = peer->server->config.frames_per_second_max;
 
 	/* Only what makes a message is a sign of life: a byte a second is none. */
 	peer->heard_ns = peer->now_ns;
-	if (!(message->flags & MESSAGE_CONTINUES) &&
-	    !bucket_allows(&peer->messages, 1, rate, BURST * rate, peer->heard_ns))
-		return refuse(peer->server->problem, -EBUSY, "the agent says too much");
+	if (!(message->flags & MESSAGE_CONTINUES) && !allows(peer, 1))
+		return refuse(peer->server->problem, -EBUSY, TOO_MUCH);
 	if (message->kind == MESSAGE_BYE)
 		return on_bye(peer, message->body, peer->server->problem);
 	if (peer->phase == PEER_NEW) {
@@ -326,7 +353,7 @@ void peer_look_after(struct peer *peer, uint64_t now_ns)
 	}
 	if (!bucket_allows(&peer->bytes, (double)(bytes - peer->bytes_seen), rate, BURST * rate,
 			   now_ns)) {
-		peer_end(peer, "the agent says too much");
+		peer_end(peer, TOO_MUCH);
 		return;
 	}
 	peer->bytes_seen = bytes;

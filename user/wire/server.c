@@ -13,7 +13,7 @@
 
 #define BACKLOG 1024 /* more would have given up before their turn comes */
 #define ACCEPTS_PER_ROUND 64
-#define SHAKES_PER_ROUND 8 /* a step takes a fraction of a millisecond */
+#define SHAKES_PER_ROUND 4 /* a step takes a fraction of a millisecond */
 #define TOLD_PER_ROUND 256
 #define NEW_MAX 512 /* without a hello, at once; the others wait in the kernel */
 #define SWEEP_TURNS 10 /* a connection is looked at in one of so many sweeps */
