@@ -243,6 +243,8 @@ static void random_step(struct world *world)
 		if (random_below(3) == 0) {
 			random_fault(world);
 			some_calls_arrive(world);
+			if (random_below(2))
+				world_rewrite(world);
 			world_crash(world);
 			world_advance(world, random_below(20) * NS_PER_S);
 			world_restart(world);
@@ -280,6 +282,51 @@ static void no_schedule_of_faults_and_crashes_launches_twice(void **state)
 		world_free(&world);
 	}
 	assert_true(launched > 1500);
+}
+
+static void everything_told(struct world *world, struct text *out)
+{
+	const struct decision *decision;
+	struct core_totals totals;
+	struct core_times times;
+
+	core_totals(world->core, &totals);
+	core_times(world->core, world->now, &times);
+	text_printf(out, "%llu decisions, %llu launched, %llu terminated, lead %.9f of %llu, ",
+		    (unsigned long long)totals.decisions,
+		    (unsigned long long)totals.instances_launched,
+		    (unsigned long long)totals.terminations, totals.lead_time_seconds,
+		    (unsigned long long)totals.lead_times_learned);
+	text_printf(out, "served %llu in %.9f, %llu interrupted, %.9f usd\n",
+		    (unsigned long long)times.served, times.latency_p95,
+		    (unsigned long long)times.spot_interruptions, times.usd_before_serving);
+	for (size_t i = 0; (decision = core_decision(world->core, i)); i++)
+		decision_json(decision, out);
+	core_state_write(world->core, out);
+}
+
+/* A core that read the short journal knows what one that read the long one does. */
+static void the_short_journal_says_what_the_long_one_did(void **state)
+{
+	_cleanup_text_ struct text of_long = {0}, of_short = {0};
+	struct world world;
+	size_t lines;
+
+	(void)state;
+	story(&world);
+	world_crash(&world);
+	world_core(&world);
+	world_replay(&world);
+	everything_told(&world, &of_long);
+	lines = world.journal.count;
+	world_rewrite(&world);
+	assert_true(world.journal.count < lines);
+	world_crash(&world);
+	world_core(&world);
+	world_replay(&world);
+	everything_told(&world, &of_short);
+	assert_string_equal(of_long.data, of_short.data);
+	world_free(&world);
 }
 
 static void nothing_is_launched_when_the_journal_fails(void **state)
@@ -460,6 +507,9 @@ static void a_journal_that_makes_no_sense_is_refused(void **state)
 		"{\"v\":1,\"t\":\"order\",\"decision\":\"fr-1\",\"token\":\"fr-1\"}",
 		"{\"v\":1,\"t\":\"result\",\"token\":\"fr-1\"}",
 		"{\"v\":1,\"t\":\"terminate\",\"decision\":\"fr-1\"}",
+		"{\"v\":1,\"t\":\"lane\",\"key\":\"123\"}",
+		"{\"v\":1,\"t\":\"known\",\"id\":\"\"}",
+		"{\"v\":1,\"t\":\"record\",\"decision\":\"fr-1\"}",
 	};
 	struct world world;
 	char reason[160];
@@ -481,6 +531,7 @@ int main(void)
 		cmocka_unit_test(the_story_is_what_it_should_be),
 		cmocka_unit_test(a_crash_after_any_line_leaves_what_was_decided),
 		cmocka_unit_test(no_schedule_of_faults_and_crashes_launches_twice),
+		cmocka_unit_test(the_short_journal_says_what_the_long_one_did),
 		cmocka_unit_test(nothing_is_launched_when_the_journal_fails),
 		cmocka_unit_test(a_failed_journal_stops_retries),
 		cmocka_unit_test(the_same_order_is_asked_for_after_a_restart),

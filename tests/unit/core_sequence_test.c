@@ -167,6 +167,8 @@ static void core_dies(struct cluster *cluster, int i)
 	if (!world->core)
 		return;
 	calls_become_late(cluster, world);
+	if (random_below(3) == 0)
+		world_rewrite(world);
 	world_crash(world);
 	cluster->leads[i] = false;
 	if (cluster->leader == i)

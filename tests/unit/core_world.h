@@ -603,6 +603,27 @@ static inline void world_crash(struct world *world)
 	vec_clear(&world->terminating);
 }
 
+static inline int world_line(void *arg, const char *json, size_t length)
+{
+	struct world *world = arg;
+
+	assert_null(memchr(json, '\n', length));
+	*vec_push(&world->journal) = strndup(json, length);
+	*vec_push(&world->synced) = true;
+	return 0;
+}
+
+/* The journal in short takes the place of all lines so far, at once. */
+static inline void world_rewrite(struct world *world)
+{
+	vec_for_each (line, &world->journal)
+		free(*line);
+	vec_clear(&world->journal);
+	vec_clear(&world->synced);
+	assert_int_equal(core_journal_rewrite(world->core, world_line, world, world->now), 0);
+	world->durable = world->journal.count;
+}
+
 static inline void world_replay(struct world *world)
 {
 	char reason[160];

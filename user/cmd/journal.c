@@ -8,11 +8,16 @@
 #include "base/appendlog.h"
 #include "base/log.h"
 
+/* What is over and long ago is left out when the file is read at a start, and when it has grown. */
+#define SHORTEN_AT_START_BYTES (1U << 20)
+#define SHORTEN_BYTES (8U << 20)
+
 struct journal {
 	struct core *core;
 	const char *state_dir;
 	struct appendlog *log;
 	struct loop_timer *sync_timer;
+	uint64_t shorten_bytes; /* when it is so large */
 };
 
 static void say_failed(const struct journal *journal, int error)
@@ -35,16 +40,42 @@ static int on_line(void *arg, const char *payload, size_t length, unsigned line)
 	return r;
 }
 
+static int put_line(void *arg, const char *json, size_t length)
+{
+	return appendlog_append(arg, json, length, false);
+}
+
+static int fill(void *arg, struct appendlog *to)
+{
+	struct journal *journal = arg;
+
+	return core_journal_rewrite(journal->core, put_line, to, time_now());
+}
+
+/* Without room for the short one the long one goes on, until it is twice as large. */
+static void shorten(struct journal *journal)
+{
+	int r = appendlog_replace(journal->log, fill, journal);
+	uint64_t bytes = appendlog_bytes(journal->log);
+
+	if (r < 0)
+		log_warning("cannot shorten the journal in %s: %s", journal->state_dir,
+			    strerror(-r));
+	journal->shorten_bytes = MAX(SHORTEN_BYTES, 2 * bytes);
+}
+
 static void on_sync(void *arg, uint64_t now_ns)
 {
 	struct journal *journal = arg;
 	int r = appendlog_sync(journal->log);
 
 	(void)now_ns;
-	if (r >= 0)
-		return;
-	say_failed(journal, r);
-	core_journal_failed(journal->core, r);
+	if (r < 0) {
+		say_failed(journal, r);
+		core_journal_failed(journal->core, r);
+	} else if (appendlog_bytes(journal->log) > journal->shorten_bytes) {
+		shorten(journal);
+	}
 }
 
 static int make_state_dir(const char *path)
@@ -91,6 +122,9 @@ int journal_open(struct loop *loop, const char *state_dir, struct core *core, st
 		journal_close(journal);
 		return r;
 	}
+	journal->shorten_bytes = SHORTEN_BYTES;
+	if (appendlog_bytes(journal->log) > SHORTEN_AT_START_BYTES)
+		shorten(journal);
 	*out = journal;
 	return 0;
 }

@@ -132,6 +132,11 @@ void core_free(struct core *core);
 /* One journal line from before, in order, before core_start(). -EBADMSG with a reason when it makes
  * no sense. */
 int core_replay(struct core *core, const char *json, size_t length, char reason[160]);
+/* All that a later start must know, as lines that can stand in the place of all lines so far. Ends
+ * with the first negative return of write. */
+int core_journal_rewrite(struct core *core,
+			 int (*write)(void *arg, const char *json, size_t length), void *arg,
+			 struct moment now);
 /* After the replay: asks again for every order whose end is not known. */
 void core_start(struct core *core, struct moment now);
 

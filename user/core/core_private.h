@@ -226,7 +226,7 @@ struct lane_number {
 	uint64_t n;
 	uint32_t expected; /* instances that there are of it, at most; COUNT_UNKNOWN */
 	uint32_t shown, showing; /* the most that one view showed; in the view being read */
-	uint64_t known_ns; /* since when it is known to be used */
+	uint64_t known_ns, known_wall_ns; /* since when it is known to be used */
 	bool exact; /* expected is what was launched, not what was asked for */
 	bool ended; /* this core was told what it launched: it knows the ids */
 };
@@ -425,12 +425,16 @@ struct core {
 	uint64_t last_id_ms;
 	uint64_t sequence;
 	uint32_t host_hash;
+	uint64_t replayed_gone; /* instances that were replayed as gone */
 	bool started, fleet_known;
 	bool leads;
 	uint64_t epoch, lead_ns; /* of the lead; since when */
 	uint64_t views;
 	int journal_error;
 	struct text line; /* of the journal, reused */
+	/* While it is rewritten, lines go there. */
+	int (*rewrite)(void *arg, const char *json, size_t length);
+	void *rewrite_arg;
 };
 
 /* What has been settled about an order before it is one. */
@@ -448,7 +452,7 @@ struct plan {
 
 /* ---- line.c: text in fixed places ---- */
 void line_add(char *out, size_t size, const char *format, ...) _printf_(3, 4);
-#define set_text(to, from) snprintf(to, sizeof(to), "%s", from)
+#define set_text(to, from) text_copy(to, sizeof(to), from)
 
 void text_copy(char *out, size_t size, const char *from);
 
@@ -631,10 +635,11 @@ enum lane_state lane_state(const struct core *core, const struct lane *lane, str
 void lane_ended(struct core *core, struct lane *lane, uint64_t n, uint32_t launched,
 		struct moment now);
 void lane_taken(struct core *core, struct lane *lane, uint64_t n, struct moment now);
-void lane_used(struct lane *lane, uint64_t n, uint32_t expected, bool exact, uint64_t now_ns);
-void lane_replay_order(struct lane *lane, uint64_t n);
+void lane_used(struct lane *lane, uint64_t n, uint32_t expected, bool exact, struct moment now);
+void lane_replay_order(const struct core *core, struct lane *lane, uint64_t n, uint64_t wall_ns);
+void lane_replay_number(struct lane *lane, const struct lane_number *number);
 void lane_record(struct lane *lane, uint64_t next, uint64_t seen);
-void lane_shown(struct lane *lane, uint64_t n, uint32_t count, uint64_t now_ns);
+void lane_shown(struct lane *lane, uint64_t n, uint32_t count, struct moment now);
 void lanes_shown(struct core *core, uint64_t asked_ns, struct moment now);
 void lanes_start(struct core *core, struct moment now);
 uint64_t visible_within(const struct core *core);
@@ -674,7 +679,7 @@ void instance_place(struct core *core, struct instance *instance);
 bool instance_live(const struct instance *instance);
 bool instance_billed(const struct instance *instance);
 void instances_start(struct core *core, struct moment now);
-void instances_forget(struct core *core, uint64_t now_ns);
+void instances_replay_forget(struct core *core, uint64_t wall_ns);
 uint64_t instances_tick(struct core *core, struct moment now);
 void instance_gone(struct core *core, struct instance *instance, struct moment now,
 		   const char *why);
@@ -720,6 +725,13 @@ void retirement_mark(struct core *core, const struct open_retirement *open, bool
 void open_retirement_free(struct open_retirement *open);
 
 /* ---- journal.c ---- */
+struct text *line_begin(struct core *core, const char *kind, struct moment now);
+int line_write(struct core *core, bool sync);
+void line_add_text(struct text *line, const char *key, const char *value);
+void line_add_number(struct text *line, const char *key, double value);
+void line_add_count(struct text *line, const char *key, uint64_t value);
+void line_add_us(struct text *line, const char *key, uint64_t ns);
+void line_add_element(struct text *line, const char *value, bool first);
 int journal_decision(struct core *core, const struct record *record, struct moment now);
 int journal_order(struct core *core, const struct open_order *open, uint32_t attempt,
 		  struct moment now);

@@ -141,6 +141,17 @@ void instance_serves(struct core *core, struct instance *instance, enum serving_
 	instance_step(core, instance, now, way);
 }
 
+/* Those that serve or are gone leave the list of what starts. */
+static void starting_trim(struct core *core)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < core->starting.count; i++)
+		if (!core->starting.at[i]->serving && !core->starting.at[i]->gone)
+			core->starting.at[kept++] = core->starting.at[i];
+	core->starting.count = kept;
+}
+
 /* What no agent tells of is taken to serve when its time has come. Returns when the next one will.
  */
 uint64_t instances_tick(struct core *core, struct moment now)
@@ -276,7 +287,7 @@ static void see_instance(struct core *core, const struct instance_view *view, st
 		return;
 	lane = lane_of_token(core, view->token, &n);
 	if (lane)
-		lane_shown(lane, n, view->launch_count, now.mono_ns);
+		lane_shown(lane, n, view->launch_count, now);
 	if (!instance) {
 		/* One that is over matters only to an order whose end is not known. */
 		if (over && !order_find(core, view->token))
@@ -336,21 +347,49 @@ static bool order_is_open(const struct instance *instance)
 	return false;
 }
 
-void instances_forget(struct core *core, uint64_t now_ns)
+static bool may_forget(const struct instance *instance, uint64_t gone_ns, uint64_t now_ns)
+{
+	return instance->gone && now_ns >= gone_ns + GONE_KEPT_NS && !order_is_open(instance);
+}
+
+static void instance_forget(struct core *core, struct instance *instance)
+{
+	map_remove(&core->instances_by_id, hash_text(instance->id));
+	instance_leave(instance);
+	free(instance);
+}
+
+static void instances_forget(struct core *core, uint64_t now_ns)
 {
 	size_t kept = 0;
 
+	starting_trim(core);
 	for (size_t i = 0; i < core->instances.count; i++) {
 		struct instance *instance = core->instances.at[i];
 
-		if (!instance->gone || now_ns < instance->gone_ns + GONE_KEPT_NS ||
-		    order_is_open(instance)) {
+		if (may_forget(instance, instance->gone_ns, now_ns))
+			instance_forget(core, instance);
+		else
 			core->instances.at[kept++] = instance;
-			continue;
-		}
-		map_remove(&core->instances_by_id, hash_text(instance->id));
-		instance_leave(instance);
-		free(instance);
+	}
+	core->instances.count = kept;
+}
+
+/* Those that ended long before the line that is being replayed; looked for now and then. */
+void instances_replay_forget(struct core *core, uint64_t wall_ns)
+{
+	size_t kept = 0;
+
+	if (++core->replayed_gone % 1024)
+		return;
+	starting_trim(core);
+	for (size_t i = 0; i < core->instances.count; i++) {
+		struct instance *instance = core->instances.at[i];
+
+		if (may_forget(instance, instance->gone_wall_ns, wall_ns))
+			instance_forget(core, instance);
+		else
+			core->instances.at[kept++] = instance;
 	}
 	core->instances.count = kept;
 }
@@ -380,6 +419,7 @@ void core_fleet(struct core *core, const struct fleet_view *view, struct moment 
 /* After a restart: the journal's wall times as moments of this start's clock. */
 void instances_start(struct core *core, struct moment now)
 {
+	core->starting.count = 0;
 	vec_for_each (it, &core->instances) {
 		struct instance *instance = *it;
 
@@ -388,6 +428,8 @@ void instances_start(struct core *core, struct moment now)
 			instance->running_ns = mono_of(instance->running_wall_ns, now);
 		if (instance->gone)
 			instance->gone_ns = now.mono_ns;
+		if (!instance->gone && !instance->serving)
+			*vec_push(&core->starting) = instance;
 		instance_describe(core, instance);
 	}
 }

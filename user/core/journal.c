@@ -7,7 +7,7 @@
 
 #include "core/core_private.h"
 
-static struct text *line_begin(struct core *core, const char *kind, struct moment now)
+struct text *line_begin(struct core *core, const char *kind, struct moment now)
 {
 	text_clear(&core->line);
 	text_printf(&core->line, "{\"v\":1,\"t\":\"%s\",\"wall_us\":%llu", kind,
@@ -15,13 +15,13 @@ static struct text *line_begin(struct core *core, const char *kind, struct momen
 	return &core->line;
 }
 
-static void add_text(struct text *line, const char *key, const char *value)
+void line_add_text(struct text *line, const char *key, const char *value)
 {
 	text_printf(line, ",\"%s\":", key);
 	text_add_json(line, value);
 }
 
-static void add_number(struct text *line, const char *key, double value)
+void line_add_number(struct text *line, const char *key, double value)
 {
 	if (isfinite(value))
 		text_printf(line, ",\"%s\":%.17g", key, value);
@@ -29,17 +29,17 @@ static void add_number(struct text *line, const char *key, double value)
 		text_printf(line, ",\"%s\":null", key);
 }
 
-static void add_count(struct text *line, const char *key, uint64_t value)
+void line_add_count(struct text *line, const char *key, uint64_t value)
 {
 	text_printf(line, ",\"%s\":%llu", key, (unsigned long long)value);
 }
 
-static void add_us(struct text *line, const char *key, uint64_t ns)
+void line_add_us(struct text *line, const char *key, uint64_t ns)
 {
 	text_printf(line, ",\"%s\":%llu", key, (unsigned long long)(ns / NS_PER_US));
 }
 
-static void add_element(struct text *line, const char *value, bool first)
+void line_add_element(struct text *line, const char *value, bool first)
 {
 	if (!first)
 		text_add_char(line, ',');
@@ -47,11 +47,13 @@ static void add_element(struct text *line, const char *value, bool first)
 }
 
 /* The first failure stops all acting: what cannot be remembered must not be done. */
-static int line_write(struct core *core, bool sync)
+int line_write(struct core *core, bool sync)
 {
 	int r;
 
 	text_add_char(&core->line, '}');
+	if (core->rewrite)
+		return core->rewrite(core->rewrite_arg, core->line.data, core->line.length);
 	if (!core->effects.journal)
 		return 0;
 	if (core->journal_error)
@@ -67,31 +69,31 @@ int journal_decision(struct core *core, const struct record *record, struct mome
 	const struct decision *decision = &record->decision;
 	struct text *line = line_begin(core, "decision", now);
 
-	add_text(line, "id", decision->id);
-	add_text(line, "kind", decision_kind_text(decision->kind));
-	add_text(line, "mode", decision->mode == MODE_ACT ? "act" : "observe");
-	add_text(line, "policy", decision->policy);
-	add_text(line, "pool", decision->pool);
-	add_us(line, "mono_us", decision->made.mono_ns);
-	add_us(line, "edge_us", decision->edge_ns);
-	add_number(line, "before", decision->replicas_before);
-	add_number(line, "wanted", decision->replicas_wanted);
-	add_number(line, "decided", decision->replicas_decided);
-	add_number(line, "count", record->count);
-	add_count(line, "epoch", core->epoch);
-	add_text(line, "signals", decision->signals);
-	add_text(line, "arithmetic", decision->arithmetic);
-	add_text(line, "limits", decision->limits);
+	line_add_text(line, "id", decision->id);
+	line_add_text(line, "kind", decision_kind_text(decision->kind));
+	line_add_text(line, "mode", decision->mode == MODE_ACT ? "act" : "observe");
+	line_add_text(line, "policy", decision->policy);
+	line_add_text(line, "pool", decision->pool);
+	line_add_us(line, "mono_us", decision->made.mono_ns);
+	line_add_us(line, "edge_us", decision->edge_ns);
+	line_add_number(line, "before", decision->replicas_before);
+	line_add_number(line, "wanted", decision->replicas_wanted);
+	line_add_number(line, "decided", decision->replicas_decided);
+	line_add_number(line, "count", record->count);
+	line_add_count(line, "epoch", core->epoch);
+	line_add_text(line, "signals", decision->signals);
+	line_add_text(line, "arithmetic", decision->arithmetic);
+	line_add_text(line, "limits", decision->limits);
 	return line_write(core, false);
 }
 
 static void add_override(struct text *line, const struct launch_override *override)
 {
 	text_add_char(line, '[');
-	add_element(line, override->instance_type, true);
-	add_element(line, override->subnet_id, false);
-	add_element(line, override->zone, false);
-	add_element(line, override->launch_template, false);
+	line_add_element(line, override->instance_type, true);
+	line_add_element(line, override->subnet_id, false);
+	line_add_element(line, override->zone, false);
+	line_add_element(line, override->launch_template, false);
 	text_printf(line, ",%.17g,", override->priority);
 	if (isnan(override->usd_per_hour))
 		text_add(line, "null");
@@ -108,16 +110,16 @@ int journal_order(struct core *core, const struct open_order *open, uint32_t att
 	struct record *record = record_find(core, order->decision);
 	struct text *line = line_begin(core, "order", now);
 
-	add_text(line, "decision", order->decision);
-	add_text(line, "token", order->token);
-	add_text(line, "pool", order->pool);
-	add_text(line, "policy", order->policy);
-	add_text(line, "capacity_type", capacity_type_text(order->capacity_type));
-	add_number(line, "attempt", attempt);
-	add_number(line, "count", order->count);
-	add_number(line, "failed", record ? record->decision.failed : 0);
-	add_count(line, "sequence", order->sequence);
-	add_count(line, "epoch", order->epoch);
+	line_add_text(line, "decision", order->decision);
+	line_add_text(line, "token", order->token);
+	line_add_text(line, "pool", order->pool);
+	line_add_text(line, "policy", order->policy);
+	line_add_text(line, "capacity_type", capacity_type_text(order->capacity_type));
+	line_add_number(line, "attempt", attempt);
+	line_add_number(line, "count", order->count);
+	line_add_number(line, "failed", record ? record->decision.failed : 0);
+	line_add_count(line, "sequence", order->sequence);
+	line_add_count(line, "epoch", order->epoch);
 	text_add(line, ",\"overrides\":[");
 	for (size_t i = 0; i < order->overrides.count; i++) {
 		if (i)
@@ -127,8 +129,8 @@ int journal_order(struct core *core, const struct open_order *open, uint32_t att
 	text_add(line, "],\"tags\":[");
 	for (size_t i = 0; i < order->tags.list.count; i++) {
 		text_add(line, i ? ",[" : "[");
-		add_element(line, order->tags.list.at[i].key, true);
-		add_element(line, order->tags.list.at[i].value, false);
+		line_add_element(line, order->tags.list.at[i].key, true);
+		line_add_element(line, order->tags.list.at[i].value, false);
 		text_add_char(line, ']');
 	}
 	text_add_char(line, ']');
@@ -153,9 +155,9 @@ static void add_instances(struct text *line, const struct launched_instance *at,
 	text_add(line, ",\"instances\":[");
 	for (size_t i = 0; i < count; i++) {
 		text_add(line, i ? ",[" : "[");
-		add_element(line, at[i].id, true);
-		add_element(line, at[i].instance_type, false);
-		add_element(line, at[i].zone, false);
+		line_add_element(line, at[i].id, true);
+		line_add_element(line, at[i].instance_type, false);
+		line_add_element(line, at[i].zone, false);
 		text_add_char(line, ']');
 	}
 	text_add_char(line, ']');
@@ -165,20 +167,20 @@ void journal_result(struct core *core, const struct launch_result *result, struc
 {
 	struct text *line = line_begin(core, "result", now);
 
-	add_text(line, "token", result->token);
-	add_text(line, "outcome", outcome_text(result->outcome));
+	line_add_text(line, "token", result->token);
+	line_add_text(line, "outcome", outcome_text(result->outcome));
 	text_printf(line, ",\"throttled\":%s", result->throttled ? "true" : "false");
-	add_text(line, "request_id", result->request_id);
-	add_text(line, "fleet_id", result->fleet_id);
-	add_text(line, "error_code", result->error_code);
-	add_text(line, "error_text", result->error_text);
+	line_add_text(line, "request_id", result->request_id);
+	line_add_text(line, "fleet_id", result->fleet_id);
+	line_add_text(line, "error_code", result->error_code);
+	line_add_text(line, "error_text", result->error_text);
 	add_instances(line, result->instances.at, result->instances.count);
 	text_add(line, ",\"failures\":[");
 	for (size_t i = 0; i < result->failures.count; i++) {
 		text_add(line, i ? ",[" : "[");
-		add_element(line, result->failures.at[i].instance_type, true);
-		add_element(line, result->failures.at[i].zone, false);
-		add_element(line, result->failures.at[i].code, false);
+		line_add_element(line, result->failures.at[i].instance_type, true);
+		line_add_element(line, result->failures.at[i].zone, false);
+		line_add_element(line, result->failures.at[i].code, false);
 		text_add_char(line, ']');
 	}
 	text_add_char(line, ']');
@@ -190,9 +192,9 @@ void journal_step(struct core *core, const char *decision, const struct decision
 	struct moment when = {step->mono_ns, step->wall_ns};
 	struct text *line = line_begin(core, "step", when);
 
-	add_text(line, "decision", decision);
-	add_us(line, "mono_us", step->mono_ns);
-	add_text(line, "text", step->text);
+	line_add_text(line, "decision", decision);
+	line_add_us(line, "mono_us", step->mono_ns);
+	line_add_text(line, "text", step->text);
 	line_write(core, false);
 }
 
@@ -200,7 +202,7 @@ int journal_terminate(struct core *core, const struct terminate_order *order, st
 {
 	struct text *line = line_begin(core, "terminate", now);
 
-	add_text(line, "decision", order->decision);
+	line_add_text(line, "decision", order->decision);
 	add_instances(line, order->instances.at, order->instances.count);
 	return line_write(core, true);
 }
@@ -209,10 +211,10 @@ void journal_terminated(struct core *core, const struct terminate_result *result
 {
 	struct text *line = line_begin(core, "terminated", now);
 
-	add_text(line, "decision", result->decision);
-	add_number(line, "error", result->error);
-	add_text(line, "request_id", result->request_id);
-	add_text(line, "error_code", result->error_code);
+	line_add_text(line, "decision", result->decision);
+	line_add_number(line, "error", result->error);
+	line_add_text(line, "request_id", result->request_id);
+	line_add_text(line, "error_code", result->error_code);
 	line_write(core, false);
 }
 
@@ -221,8 +223,8 @@ void journal_instance(struct core *core, const struct instance *instance, const 
 {
 	struct text *line = line_begin(core, "instance", now);
 
-	add_text(line, "id", instance->id);
-	add_text(line, "state", state);
+	line_add_text(line, "id", instance->id);
+	line_add_text(line, "state", state);
 	line_write(core, false);
 }
 
@@ -232,12 +234,12 @@ void journal_lead(struct core *core, const struct instance *instance, const stru
 {
 	struct text *line = line_begin(core, "lead", now);
 
-	add_text(line, "pool", instance->pool);
-	add_number(line, "seconds", way->lead);
-	add_text(line, "type", instance->instance_type);
-	add_text(line, "source", "cold");
-	add_text(line, "by", way->proof == PROOF_RESPONSE ? "response" : "clock");
-	add_number(line, "latency", way->latency);
+	line_add_text(line, "pool", instance->pool);
+	line_add_number(line, "seconds", way->lead);
+	line_add_text(line, "type", instance->instance_type);
+	line_add_text(line, "source", "cold");
+	line_add_text(line, "by", way->proof == PROOF_RESPONSE ? "response" : "clock");
+	line_add_number(line, "latency", way->latency);
 	text_add(line, ",\"stages\":[");
 	for (int s = 0; s < STAGE_COUNT; s++)
 		if (isnan(way->stages[s]))
@@ -253,7 +255,7 @@ void journal_epoch(struct core *core, struct moment now)
 {
 	struct text *line = line_begin(core, "epoch", now);
 
-	add_count(line, "epoch", core->epoch);
+	line_add_count(line, "epoch", core->epoch);
 	line_write(core, true);
 }
 
@@ -270,8 +272,8 @@ void journal_closed(struct core *core, const struct record *record, struct momen
 {
 	struct text *line = line_begin(core, "closed", now);
 
-	add_text(line, "decision", record->decision.id);
-	add_number(line, "launched", record->decision.launched);
-	add_number(line, "failed", record->decision.failed);
+	line_add_text(line, "decision", record->decision.id);
+	line_add_number(line, "launched", record->decision.launched);
+	line_add_number(line, "failed", record->decision.failed);
 	line_write(core, false);
 }

@@ -1,38 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads the journal back: afterwards the core knows what it knew, but for what time did to it. */
-#include <cjson/cJSON.h>
 #include <math.h>
 
-#include "core/core_private.h"
+#include "core/replay.h"
 
 static void free_json(cJSON **json)
 {
 	cJSON_Delete(*json);
 }
 
-static const char *text_of(const cJSON *object, const char *key)
+const char *text_of(const cJSON *object, const char *key)
 {
 	const char *value = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
 
 	return value ? value : "";
 }
 
-static double number_of(const cJSON *object, const char *key)
+double number_of(const cJSON *object, const char *key)
 {
 	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
 
 	return cJSON_IsNumber(item) ? item->valuedouble : NAN;
 }
 
-/* A number within [0, most]; what is none or lies outside is the nearest bound. */
-static uint64_t count_of(const cJSON *object, const char *key, double most)
+uint64_t count_of(const cJSON *object, const char *key, double most)
 {
 	double value = number_of(object, key);
 
 	return value > 0 ? (uint64_t)MIN(value, most) : 0;
 }
 
-static uint64_t number_at(const cJSON *array, int index, double most)
+uint64_t number_at(const cJSON *array, int index, double most)
 {
 	const cJSON *item = cJSON_GetArrayItem(array, index);
 
@@ -41,20 +39,19 @@ static uint64_t number_at(const cJSON *array, int index, double most)
 		       : 0;
 }
 
-static uint64_t ns_of(const cJSON *object, const char *key)
+uint64_t ns_of(const cJSON *object, const char *key)
 {
 	return count_of(object, key, 1e16) * NS_PER_US;
 }
 
-static const char *element(const cJSON *array, int index)
+const char *element(const cJSON *array, int index)
 {
 	const char *value = cJSON_GetStringValue(cJSON_GetArrayItem(array, index));
 
 	return value ? value : "";
 }
 
-static int no_sense(char reason[160], const char *format, ...) _printf_(2, 3);
-static int no_sense(char reason[160], const char *format, ...)
+int no_sense(char reason[160], const char *format, ...)
 {
 	va_list arguments;
 
@@ -139,12 +136,28 @@ static void replay_tags(struct launch_order *order, const cJSON *tags)
 	}
 }
 
+/* Only the last minute counts. */
+static void replay_launch(struct core *core, const struct open_order *open)
+{
+	struct launch_count *launch;
+	size_t old = 0;
+
+	while (old < core->launches.count &&
+	       core->launches.at[old].wall_ns + 60 * NS_PER_S < open->made_wall_ns)
+		old++;
+	while (old--)
+		vec_remove(&core->launches, 0);
+	launch = vec_push(&core->launches);
+	launch->wall_ns = open->made_wall_ns;
+	launch->count = open->order.count;
+	set_text(launch->token, open->order.token);
+}
+
 static int replay_order(struct core *core, const cJSON *json, char reason[160])
 {
 	struct record *record = record_find(core, text_of(json, "decision"));
 	const char *token = text_of(json, "token");
 	struct open_order *open;
-	struct launch_count *launch;
 
 	if (!*token || strlen(token) >= sizeof(open->order.token))
 		return no_sense(reason, "an order without a usable token: \"%.60s\"", token);
@@ -172,11 +185,8 @@ static int replay_order(struct core *core, const cJSON *json, char reason[160])
 	record->attempts = (uint32_t)count_of(json, "attempt", 1000);
 	record->decision.failed = (uint32_t)count_of(json, "failed", INT32_MAX);
 	order_add(core, open);
-	lane_replay_order(open->lane, open->order.sequence);
-	launch = vec_push(&core->launches);
-	launch->wall_ns = open->made_wall_ns;
-	launch->count = open->order.count;
-	set_text(launch->token, token);
+	lane_replay_order(core, open->lane, open->order.sequence, open->made_wall_ns);
+	replay_launch(core, open);
 	return 0;
 }
 
@@ -295,6 +305,7 @@ static int replay_instance(struct core *core, const cJSON *json)
 		instance->gone = true;
 		instance->vanished = strcmp(state, "vanished") == 0;
 		account_gone(core, instance, ns_of(json, "wall_us"));
+		instances_replay_forget(core, ns_of(json, "wall_us"));
 	}
 	return 0;
 }
@@ -338,6 +349,8 @@ static int replay_spend(struct core *core, const cJSON *json, char reason[160])
 
 static int replay_kind(struct core *core, const cJSON *json, const char *kind, char reason[160])
 {
+	int r;
+
 	if (strcmp(kind, "decision") == 0)
 		return replay_decision(core, json, reason);
 	if (strcmp(kind, "order") == 0)
@@ -362,7 +375,8 @@ static int replay_kind(struct core *core, const cJSON *json, const char *kind, c
 		return replay_closed(core, json);
 	if (strcmp(kind, "spend") == 0)
 		return replay_spend(core, json, reason);
-	return no_sense(reason, "unknown kind of line \"%.60s\"", kind);
+	r = replay_snapshot(core, json, kind, reason);
+	return r <= 0 ? r : no_sense(reason, "unknown kind of line \"%.60s\"", kind);
 }
 
 int core_replay(struct core *core, const char *json, size_t length, char reason[160])

@@ -98,19 +98,27 @@ uint64_t visible_within(const struct core *core)
 
 /* ---- numbers ---- */
 
-static struct lane_number *number_make(struct lane *lane, uint64_t n, uint64_t now_ns)
+static struct lane_number *number_make(struct lane *lane, uint64_t n, struct moment now)
 {
-	size_t at = lane->numbers.count;
+	size_t at = 0, end = lane->numbers.count;
 
-	while (at && lane->numbers.at[at - 1].n >= n)
-		at--;
+	while (at < end) {
+		size_t middle = at + (end - at) / 2;
+
+		if (lane->numbers.at[middle].n < n)
+			at = middle + 1;
+		else
+			end = middle;
+	}
 	if (at < lane->numbers.count && lane->numbers.at[at].n == n)
 		return &lane->numbers.at[at];
 	vec_push(&lane->numbers);
 	memmove(&lane->numbers.at[at + 1], &lane->numbers.at[at],
 		(lane->numbers.count - 1 - at) * sizeof(lane->numbers.at[0]));
-	lane->numbers.at[at] =
-		(struct lane_number){.n = n, .expected = COUNT_UNKNOWN, .known_ns = now_ns};
+	lane->numbers.at[at] = (struct lane_number){.n = n,
+						    .expected = COUNT_UNKNOWN,
+						    .known_ns = now.mono_ns,
+						    .known_wall_ns = now.wall_ns};
 	return &lane->numbers.at[at];
 }
 
@@ -176,8 +184,9 @@ void lane_ended(struct core *core, struct lane *lane, uint64_t n, uint32_t launc
 	lane->next = MAX(lane->next, n + 1);
 	if (n <= lane->seen)
 		return;
-	number = number_make(lane, n, now.mono_ns);
+	number = number_make(lane, n, now);
 	number->known_ns = now.mono_ns;
+	number->known_wall_ns = now.wall_ns;
 	number->ended = number->exact = true;
 	number->expected = launched;
 	lane_advance(core, lane, 0);
@@ -185,14 +194,14 @@ void lane_ended(struct core *core, struct lane *lane, uint64_t n, uint32_t launc
 }
 
 /* Somebody used it. exact: and launched as many as expected. */
-void lane_used(struct lane *lane, uint64_t n, uint32_t expected, bool exact, uint64_t now_ns)
+void lane_used(struct lane *lane, uint64_t n, uint32_t expected, bool exact, struct moment now)
 {
 	struct lane_number *number;
 
 	lane->next = MAX(lane->next, n + 1);
 	if (n <= lane->seen)
 		return;
-	number = number_make(lane, n, now_ns);
+	number = number_make(lane, n, now);
 	if (number->exact || expected == COUNT_UNKNOWN)
 		return;
 	number->exact = exact;
@@ -205,15 +214,16 @@ void lane_used(struct lane *lane, uint64_t n, uint32_t expected, bool exact, uin
  * lost: after the wait it goes on far above all that can have been used. */
 void lane_taken(struct core *core, struct lane *lane, uint64_t n, struct moment now)
 {
-	lane_used(lane, n, COUNT_UNKNOWN, false, now.mono_ns);
+	lane_used(lane, n, COUNT_UNKNOWN, false, now);
 	lane->lost |= !lane->known || lane->taken > 0;
 	lane->taken++;
 	lane_advance(core, lane, 0);
 	lane_check(core, lane, now);
 }
 
-/* It was made under that number: then the lane was free, and all that was launched below known. */
-void lane_replay_order(struct lane *lane, uint64_t n)
+/* An order was made then under that number (0: of the old kind): so the lane was free, and all that
+ * was launched below known. */
+void lane_replay_order(const struct core *core, struct lane *lane, uint64_t n, uint64_t wall_ns)
 {
 	if (!n)
 		return;
@@ -222,6 +232,19 @@ void lane_replay_order(struct lane *lane, uint64_t n)
 	lane->known |= n > 1;
 	lane->lost = false;
 	lane->wait_wall_ns = 0;
+	while (lane->numbers.count && lane->numbers.at[0].n <= lane->settled &&
+	       lane->numbers.at[0].known_wall_ns + visible_within(core) < wall_ns) {
+		lane->seen = lane->numbers.at[0].n;
+		vec_remove(&lane->numbers, 0);
+	}
+}
+
+void lane_replay_number(struct lane *lane, const struct lane_number *number)
+{
+	struct moment then = {0, number->known_wall_ns};
+
+	if (number->n > lane->seen)
+		*number_make(lane, number->n, then) = *number;
 }
 
 /* All numbers below next were used, and all up to seen are behind us. */
@@ -236,12 +259,12 @@ void lane_record(struct lane *lane, uint64_t next, uint64_t seen)
 }
 
 /* One instance of a view. count: asked for in its call, 0 when it does not say. */
-void lane_shown(struct lane *lane, uint64_t n, uint32_t count, uint64_t now_ns)
+void lane_shown(struct lane *lane, uint64_t n, uint32_t count, struct moment now)
 {
 	if (n <= lane->seen)
 		return;
-	lane_used(lane, n, count ?: COUNT_UNKNOWN, false, now_ns);
-	number_make(lane, n, now_ns)->showing++;
+	lane_used(lane, n, count ?: COUNT_UNKNOWN, false, now);
+	number_make(lane, n, now)->showing++;
 }
 
 /* ---- the wait ---- */
@@ -305,8 +328,7 @@ void lanes_start(struct core *core, struct moment now)
 
 		lane->wait_ns = lane->wait_wall_ns ? mono_of(lane->wait_wall_ns, now) : 0;
 		vec_for_each (number, &lane->numbers)
-			if (!number->known_ns)
-				number->known_ns = now.mono_ns;
+			number->known_ns = mono_of(number->known_wall_ns, now);
 		lane_advance(core, lane, 0);
 		lane_check(core, lane, now);
 	}

@@ -96,7 +96,7 @@ static bool number_at(const cJSON *item, uint64_t *out)
 	return true;
 }
 
-static int lane_read(struct core *core, const cJSON *item, bool apply, uint64_t now_ns)
+static int lane_read(struct core *core, const cJSON *item, bool apply, struct moment now)
 {
 	const cJSON *it, *list = cJSON_IsArray(item) ? cJSON_GetArrayItem(item, 2) : NULL;
 	uint64_t next, seen, n, expected;
@@ -120,18 +120,18 @@ static int lane_read(struct core *core, const cJSON *item, bool apply, uint64_t 
 		    !number_at(cJSON_GetArrayItem(it, 1), &expected) || expected >= COUNT_UNKNOWN)
 			return -EBADMSG;
 		if (lane && n > lane->seen)
-			lane_used(lane, n, (uint32_t)expected, true, now_ns);
+			lane_used(lane, n, (uint32_t)expected, true, now);
 	}
 	return 0;
 }
 
-static int lanes_read(struct core *core, const cJSON *lanes, bool apply, uint64_t now_ns,
+static int lanes_read(struct core *core, const cJSON *lanes, bool apply, struct moment now,
 		      char reason[160])
 {
 	const cJSON *it;
 
 	cJSON_ArrayForEach (it, lanes)
-		if (lane_read(core, it, apply, now_ns) < 0) {
+		if (lane_read(core, it, apply, now) < 0) {
 			snprintf(reason, 160, "the lease's record: lane %.40s makes no sense",
 				 it->string);
 			return -EBADMSG;
@@ -158,7 +158,7 @@ static int state_read(struct core *core, const char *state, struct moment now, c
 			 "\"v\" is not 1, or \"lanes\" is no object");
 		return -EBADMSG;
 	}
-	r = lanes_read(core, lanes, false, now.mono_ns, reason);
+	r = lanes_read(core, lanes, false, now, reason);
 	if (r < 0)
 		return r;
 	spend = cJSON_GetObjectItemCaseSensitive(json, "spend");
@@ -167,7 +167,7 @@ static int state_read(struct core *core, const char *state, struct moment now, c
 		return -EBADMSG;
 	}
 	leads_read(core, cJSON_GetObjectItemCaseSensitive(json, "leads"));
-	return lanes_read(core, lanes, true, now.mono_ns, reason);
+	return lanes_read(core, lanes, true, now, reason);
 }
 
 /* ---- the lead ---- */

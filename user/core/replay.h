@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the readers of the journal share: fields of a line, which may be missing or of the wrong
+ * kind. */
+#ifndef FORERUN_CORE_REPLAY_H
+#define FORERUN_CORE_REPLAY_H
+
+#include <cjson/cJSON.h>
+
+#include "core/core_private.h"
+
+const char *text_of(const cJSON *object, const char *key); /* "" when it is none */
+double number_of(const cJSON *object, const char *key); /* NaN when it is none */
+/* A number within [0, most]; what is none or lies outside is the nearest bound. */
+uint64_t count_of(const cJSON *object, const char *key, double most);
+uint64_t number_at(const cJSON *array, int index, double most);
+uint64_t ns_of(const cJSON *object, const char *key); /* of microseconds */
+const char *element(const cJSON *array, int index); /* "" when it is no text */
+int no_sense(char reason[160], const char *format, ...) _printf_(2, 3); /* -EBADMSG */
+
+int replay_snapshot(struct core *core, const cJSON *json, const char *kind, char reason[160]);
+
+#endif
