@@ -119,6 +119,11 @@ static const char *figure(double value, char out[24])
 	return out;
 }
 
+static const char *plural(double count)
+{
+	return count == 1 ? "" : "s";
+}
+
 /* "8 of 100", "8" where there is no limit. */
 static const char *used(double value, double limit, double unit, char out[48])
 {
@@ -191,10 +196,10 @@ static void put_latency(struct page *page, const cJSON *status)
 	}
 	put(page, INDENT,
 	    "scaling  edge to serving: P50 %s, P95 %s; over 15 s: %.0f %%, over 60 s: %.0f %% "
-	    "(%.0f instances)",
+	    "(%.0f instance%s)",
 	    span(number(latency, "p50_seconds"), p50), span(number(latency, "p95_seconds"), p95),
 	    100 * number(latency, "share_over_15_s"), 100 * number(latency, "share_over_60_s"),
-	    number(latency, "count"));
+	    number(latency, "count"), plural(number(latency, "count")));
 }
 
 /* ---- who leads, and to whom an agent reports ---- */
@@ -259,7 +264,7 @@ static void put_brake(struct page *page, const cJSON *brake)
 	char since[24], held[48] = "";
 
 	if (policies > 0)
-		snprintf(held, sizeof(held), ", %.0f service%s", policies, policies > 1 ? "s" : "");
+		snprintf(held, sizeof(held), ", %.0f service%s", policies, plural(policies));
 	put(page, INDENT, "brake    %s holds for %s%s: %s", words(brake, "brake"),
 	    span(number(brake, "since_seconds"), since), held, words(brake, "text"));
 }
@@ -347,7 +352,8 @@ static void pool_lead(const cJSON *status, const char *pool, char *out, size_t s
 			continue;
 		span(number(it, "p75"), time);
 		if (number(it, "samples") > 0)
-			snprintf(out, size, "%s (%.0f launches)", time, number(it, "samples"));
+			snprintf(out, size, "%s (%.0f launch%s)", time, number(it, "samples"),
+				 number(it, "samples") == 1 ? "" : "es");
 		else
 			snprintf(out, size, "%s (configured)", time);
 		return;
