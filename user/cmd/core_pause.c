@@ -125,7 +125,8 @@ int command_core_pause(struct options *options)
 	struct problems problems = {0};
 
 	lock_table_check(options, &problems);
-	if (options->lock_table && options->pause_file)
+	/* A core's options file may well have both. */
+	if (options->lock_table && str_equal(option_where(options, "pause-file"), "--pause-file"))
 		problem_add(&problems, option_where(options, "pause-file"),
 			    "found together with --lock-table, expected one of them");
 	if (options->reason &&
