@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may not speak, and how both sides get to know why. The other side is openssl s_client or Python's ssl."""
 
+import resource
 import socket
 import ssl
 import subprocess
@@ -190,6 +191,22 @@ def test_new_keys_are_taken_without_a_restart_and_bad_ones_are_not(server, tools
     third.event("connected")
 
 
+def test_an_agent_takes_new_keys_at_once(server, tools, keys):
+    core = server()
+    keys.authority("later")
+    keys.issue("moving", "later", "DNS:web-1", "clientAuth")
+    agent = tools("agent", f"127.0.0.1:{core.port}", "web-1", f"ca={keys.path('ca.pem')}",
+                  f"certificate={keys.path('moving.pem')}", f"key={keys.path('moving.key')}", "backoff_ms=60000")
+    assert agent.event("lost")["reason"] == REFUSED + "our certificate is not from a CA that it trusts"
+    keys.path("moving.key").write_text("no key")
+    agent.say("reload")
+    assert agent.event("not reloaded")["reason"].startswith("no key for the certificate in")
+    keys.issue("moving", "ca", "DNS:web-1", "clientAuth")
+    agent.say("reload")
+    agent.event("reloaded")
+    agent.event("connected")  # without waiting for the next attempt
+
+
 # ---- what ends a connection ----
 
 
@@ -247,6 +264,28 @@ def test_garbage_before_the_hello_is_refused(server, agent):
         core.logged("http request")
 
 
+@pytest.mark.parametrize(
+    "bad, reason",
+    [
+        (session.message(session.POLL), "the core said something before its welcome"),
+        (b"\xff\xff\x02\x00", "a message of 65535 bytes is longer than 16380"),
+        (session.message(session.WELCOME, b"\x01\x00\x09\x00"), "a field's head is cut short"),
+        (session.welcome(major=1, extra=session.field(16, b"\0\0")), "the interest is cut short"),
+        (session.welcome() + session.message(session.INTEREST, session.field(16, b"\0")), "the interest is cut short"),
+        (session.message(session.WELCOME, session.field(1, b"\1")), "welcome: field 1 has 1 bytes instead of 2"),
+    ],
+)
+def test_what_a_core_says_wrong_ends_the_connection_with_a_reason_on_both_sides(tools, keys, core, bad, reason):
+    wrong = core()
+    agent = agent_of(tools, keys, wrong.port)
+    wrong.accept()
+    wrong.until(session.HELLO)
+    wrong.send(bad)
+    assert wrong.reason() == reason
+    wrong.socket.close()
+    assert agent.event("lost")["reason"] == reason
+
+
 def test_a_flood_ends_its_connection_alone(joined, agent, keys):
     core, one = joined("rate=20")
     keys.issue("web-2", "ca", "DNS:web-2", "clientAuth")
@@ -257,6 +296,17 @@ def test_a_flood_ends_its_connection_alone(joined, agent, keys):
     assert core.event("left", host="web-1")["reason"] == "the agent says too much"
     other.send(session.frame(1, b"", session.FULL))
     core.event("frame", host="web-2")
+
+
+def test_without_descriptors_a_core_says_so_and_goes_on(server, agent):
+    core = server()
+    resource.prlimit(core.process.pid, resource.RLIMIT_NOFILE, (12, 1024))
+    strangers = [socket.create_connection(("127.0.0.1", core.port)) for _ in range(12)]
+    assert "(raise LimitNOFILE=, ulimit -n)" in core.logged("connections can be taken: Too many open files")
+    for stranger in strangers:
+        stranger.close()
+    agent(core.port).join()
+    core.event("joined", host="web-1")
 
 
 def test_the_next_connection_of_a_host_takes_the_place_of_the_one_before(joined, agent):

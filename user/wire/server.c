@@ -19,6 +19,7 @@
 #define SWEEP_TURNS 10 /* a connection is looked at in one of so many sweeps */
 #define SWEEP_EVERY_MOST_NS (100 * NS_PER_MS)
 #define COMPLAINTS_PER_SECOND 5
+#define FULL_SAID_EVERY_NS (10 * NS_PER_S)
 
 /* ---- those that came and did not say hello yet ---- */
 
@@ -118,6 +119,15 @@ static void address_text(const union address *address, char out[PEER_ADDRESS_SIZ
 	}
 }
 
+static void say_full(struct wire_server *server, int error, uint64_t now_ns)
+{
+	if (now_ns - server->full_said_ns < FULL_SAID_EVERY_NS)
+		return;
+	server->full_said_ns = now_ns;
+	log_warning("no more than %zu connections can be taken: %s%s", server->peers.count,
+		    strerror(error), error == EMFILE ? " (raise LimitNOFILE=, ulimit -n)" : "");
+}
+
 /* False when nobody else waits, or nobody else can be taken. */
 static bool accept_one(struct wire_server *server, uint64_t now_ns)
 {
@@ -129,7 +139,7 @@ static bool accept_one(struct wire_server *server, uint64_t now_ns)
 	fd = accept4(server->fd, &address.any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0) {
 		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-			log_warning("cannot take another connection: %s", strerror(errno));
+			say_full(server, errno, now_ns);
 			accept_if(server, false); /* the next sweep tries again */
 		}
 		return errno == ECONNABORTED || errno == EINTR;

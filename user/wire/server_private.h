@@ -64,6 +64,7 @@ struct wire_server {
 	size_t state_bytes; /* of all readers */
 	struct bucket complaints; /* lines in the log */
 	uint64_t unsaid; /* complaints that were too many */
+	uint64_t full_said_ns; /* when it was said that there are no descriptors left */
 	struct wire_server_status status;
 };
 
