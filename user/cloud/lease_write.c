@@ -65,6 +65,8 @@ static void refused(struct lease *lease, const struct answer *answer)
 		return;
 	}
 	lease_write_ended(lease);
+	/* That it was too late is an answer: writing works. */
+	lease_say(lease, lease->write_problem, "");
 	if (kind == WRITE_RENEW && strcmp(item.holder, lease->config.holder) == 0) {
 		/* A write that was given up had its effect all the same: go on from it. */
 		set_text(lease->rvn, item.rvn);
