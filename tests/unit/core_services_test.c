@@ -680,6 +680,32 @@ static void a_selector_may_name_hosts(void **state)
 	world_free(&world);
 }
 
+/* What it recommended to itself while it stood by and knew nothing is no reason to shrink. */
+static void who_takes_the_lead_shrinks_nothing_before_the_window_has_passed(void **state)
+{
+	struct world world;
+	char reason[160] = "";
+
+	(void)state;
+	fleet_new(&world, 1, 5);
+	run_hosts(&world, 1, "web", 30, NS_PER_S);
+	answer_all(&world);
+	assert_int_equal(ec2_alive(&world), 2);
+	world_crash(&world);
+	world.config.standby = true;
+	world.config.limits.visible_within_ns = NS_PER_S;
+	world_restart(&world);
+	run_hosts(&world, 0, "web", 0, 12 * NS_PER_S);
+	run_hosts(&world, 1, "web", 5, 5 * NS_PER_S);
+	assert_int_equal(core_lead(world.core, 2, "", world.now, reason), 0);
+	world_describe(&world);
+	run_hosts(&world, 1, "web", 5, 9 * NS_PER_S);
+	assert_int_equal(world.terminate_calls, 0);
+	run_hosts(&world, 1, "web", 5, 3 * NS_PER_S);
+	assert_int_equal(world.terminate_calls, 1);
+	world_free(&world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -703,6 +729,7 @@ int main(void)
 		cmocka_unit_test(ticks_are_gathered_and_edges_are_not),
 		cmocka_unit_test(listeners_may_come_in_any_order),
 		cmocka_unit_test(a_selector_may_name_hosts),
+		cmocka_unit_test(who_takes_the_lead_shrinks_nothing_before_the_window_has_passed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,6 +56,15 @@ struct hpa_input policy_input(const struct policy_state *policy, bool up, struct
 	};
 }
 
+/* A core that stands by, or does not know yet what runs and which hosts there are, would remember
+ * too few replicas as what was recommended, and shrink to that later. So a policy's memory begins
+ * with what there is when it may be acted on. */
+static bool remembers(struct core *core, const struct policy_state *policy, struct moment now)
+{
+	return core->leads && (core->fleet_known || core->config.mode != MODE_ACT) &&
+	       service_settled(core, policy->service, now);
+}
+
 static void evaluate_policy(struct core *core, size_t index, uint64_t edge_ns, struct moment now)
 {
 	struct policy_state *policy = &core->policies[index];
@@ -66,6 +75,10 @@ static void evaluate_policy(struct core *core, size_t index, uint64_t edge_ns, s
 	core->dirty[index] = false;
 	replicas_count(core, policy, &policy->current, &policy->replicas_ready);
 	policy_read(core, policy, now);
+	if (!remembers(core, policy, now)) {
+		hpa_state_free(&policy->down);
+		hpa_state_free(&policy->up);
+	}
 	present = policy_input(policy, false, now);
 	hpa_evaluate(&policy->down, &present, &policy->result_present);
 	up = policy_input(policy, true, now);
