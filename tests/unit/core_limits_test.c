@@ -150,6 +150,37 @@ static void launches_per_minute_survive_a_restart(void **state)
 	world_free(&world);
 }
 
+/* And when the journal is lost: by what EC2 shows, each instance of a call and also what has ended.
+ */
+static void launches_of_a_lost_journal_count_per_minute(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_init(&world, WORLD_YAML, WORLD_POOL);
+	world.config.limits.launches_per_minute = 2;
+	world.config.limits.visible_within_ns = NS_PER_S;
+	want_three(&world);
+	while (world_answer(&world))
+		;
+	world.instances.at[1].view.state = INSTANCE_TERMINATED;
+	world_crash(&world);
+	vec_for_each (line, &world.journal)
+		free(*line);
+	vec_clear(&world.journal);
+	vec_clear(&world.synced);
+	world_restart(&world);
+	world_describe(&world);
+	world_run(&world, 25 * NS_PER_S);
+	world_describe(&world);
+	world_run(&world, 25 * NS_PER_S);
+	assert_int_equal(world.launch_calls, 1);
+	assert_non_null(strstr(world_policy(&world)->held, "2 were launched in the last minute"));
+	world_run(&world, 11 * NS_PER_S);
+	assert_int_equal(world.launch_calls, 2);
+	world_free(&world);
+}
+
 static void what_was_not_launched_does_not_count_per_minute(void **state)
 {
 	struct world world;
@@ -384,6 +415,7 @@ int main(void)
 		cmocka_unit_test(the_memory_of_the_pool_is_not_passed),
 		cmocka_unit_test(launches_per_minute_slide),
 		cmocka_unit_test(launches_per_minute_survive_a_restart),
+		cmocka_unit_test(launches_of_a_lost_journal_count_per_minute),
 		cmocka_unit_test(what_was_not_launched_does_not_count_per_minute),
 		cmocka_unit_test(usd_per_hour_is_not_passed),
 		cmocka_unit_test(an_unknown_price_is_held_when_money_is_limited),

@@ -213,21 +213,22 @@ static void state_changed(struct core *core, struct instance *instance, enum ins
 	}
 }
 
-/* A launch that this core did not make counts in the limit by the minute all the same, from when
- * EC2 made it. */
-static void count_launch(struct core *core, const struct instance *instance, struct moment now)
+/* A launch that this core did not make counts in the limit by the minute all the same, each
+ * instance under its id and from when EC2 made it, also when it has ended since. */
+static void count_launch(struct core *core, const struct instance_view *view, struct moment now)
 {
 	struct launch_count *launch;
 
-	if (now.wall_ns > instance->launched_wall_ns + 60 * NS_PER_S)
+	if (now.wall_ns > view->launched_wall_ns + 60 * NS_PER_S)
 		return;
 	vec_for_each (known, &core->launches)
-		if (strcmp(known->token, instance->token) == 0)
+		if (strcmp(known->token, view->token) == 0 || strcmp(known->token, view->id) == 0)
 			return;
 	launch = vec_push(&core->launches);
-	launch->time_ns = mono_of(instance->launched_wall_ns, now);
-	launch->wall_ns = instance->launched_wall_ns;
+	launch->time_ns = mono_of(view->launched_wall_ns, now);
+	launch->wall_ns = view->launched_wall_ns;
 	launch->count = 1;
+	set_text(launch->token, view->id);
 }
 
 static void learn_instance(struct core *core, const struct instance_view *view, struct moment now)
@@ -249,7 +250,6 @@ static void learn_instance(struct core *core, const struct instance_view *view, 
 	instance->known_ns = now.mono_ns;
 	instance->known_wall_ns = now.wall_ns;
 	instance_describe(core, instance);
-	count_launch(core, instance, now);
 	/* After a restart: perhaps one that is being terminated. */
 	vec_for_each (it, &core->retirements)
 		retirement_mark(core, *it, true);
@@ -289,6 +289,7 @@ static void see_instance(struct core *core, const struct instance_view *view, st
 	if (lane)
 		lane_shown(lane, n, view->launch_count, now);
 	if (!instance) {
+		count_launch(core, view, now);
 		/* One that is over matters only to an order whose end is not known. */
 		if (over && !order_find(core, view->token))
 			return;
