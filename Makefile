@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# forerun: make run | test | lint | bench | demo | fuzz | install | deb | help
+# forerun: make run | test | lint | bench | chaos | demo | fuzz | install | deb | help
 
 VERSION := 0.1.0
 BUILD ?= build
@@ -30,7 +30,7 @@ reverse = $(if $(1),$(call reverse,$(wordlist 2,$(words $(1)),$(1))) $(firstword
 LIBS_OPT := $(call libs,opt,$(call reverse,$(ROOMS)))
 LIBS_SAN := $(call libs,san,$(call reverse,$(ROOMS)))
 
-.PHONY: all help deps-run deps-test run demo test unit pytest tools fuzz-short fuzz fuzz-run lint lint-run format bench install uninstall deb clean
+.PHONY: all help deps-run deps-test run demo test unit pytest tools fuzz-short fuzz fuzz-run lint lint-run format bench chaos install uninstall deb clean
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -42,6 +42,7 @@ help:
 	@echo "make test     install what is missing, run every test (root)"
 	@echo "make lint     clang-format, clang-tidy, cppcheck"
 	@echo "make bench    measure; prints a table, writes build/bench.json"
+	@echo "make chaos    play 1,000 seeded schedules of failures (COUNT=N, or SEED=N for one again)"
 	@echo "make fuzz     fuzz every parser for FUZZ_SECONDS (default 60) each"
 	@echo "make install  into PREFIX (default /usr/local), DESTDIR honoured;  make deb builds a Debian package"
 
@@ -166,6 +167,11 @@ fuzz-run:
 bench: deps-test
 	$(Q)$(MAKE) --no-print-directory -s all tools
 	$(Q)BUILD=$(BUILD) $(BUILD)/venv/bin/python tests/bench/bench.py
+
+COUNT ?= 1000
+chaos: deps-test
+	$(Q)$(MAKE) --no-print-directory -s all
+	$(Q)BUILD=$(BUILD) $(BUILD)/venv/bin/python tests/chaos/chaos.py --count $(COUNT) $(if $(SEED),--seed $(SEED))
 
 # ---- installation: PREFIX and DESTDIR are honoured ----
 

@@ -70,6 +70,11 @@ class Ec2:
         """The connections that are open now are dead and do not know it."""
         return self.call("/_ctl/deafen", {})["connections"]
 
+    def make_lock_table(self, name):
+        self.client("dynamodb").create_table(
+            TableName=name, BillingMode="PAY_PER_REQUEST", AttributeDefinitions=[{"AttributeName": "name", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "name", "KeyType": "HASH"}])
+
     def ledger(self, alive=False):
         return [e for e in self.call("/_ctl/ledger") if not alive or e["terminated"] is None]
 
