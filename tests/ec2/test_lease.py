@@ -101,6 +101,20 @@ def test_a_standby_watches_and_takes_over_from_the_dead(core, table):
     assert taken["epoch"] == 2 and taken["state"] == '{"web":{"next":7}}'
 
 
+def test_a_standby_that_came_too_late_has_no_problem(core, table, ec2):
+    """Its write got no answer, and meanwhile another has the lease: all is well."""
+    a, b = core("a"), core("b", wait=False)
+    until(lambda: status(b)["holder"] == "a")
+    ec2.fault("UpdateItem", "error", client="b", status=500, code="InternalServerError", times=100)
+    a.close()
+    until(lambda: status(b)["problem"])
+    again = core("c")
+    assert again.acquired["epoch"] == 2
+    ec2.control(faults=[])
+    until(lambda: status(b)["holder"] == "c")
+    until(lambda: not status(b)["problem"])
+
+
 def test_a_clean_end_hands_over_at_once(core, table):
     a, b = core("a", ttl_s=10), core("b", ttl_s=10, wait=False)
     until(lambda: status(b)["holder"] == "a")

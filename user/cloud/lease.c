@@ -119,6 +119,10 @@ static void on_read(void *arg, const struct answer *answer)
 		if (lease->held && lease->read_began_ns > lease->confirmed_ns &&
 		    strcmp(item.holder, lease->config.holder) != 0)
 			lease_lose_to(lease, &item);
+		/* It answers again; a standby has nothing to write that would show it. */
+		if (lease->write_late && !lease->held)
+			lease_say(lease, lease->write_problem, "");
+		lease->write_late = false;
 		lease_observe(lease, &item);
 	}
 	lease_say(lease, lease->read_problem, problem);

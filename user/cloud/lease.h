@@ -86,6 +86,7 @@ struct lease {
 	char paused[CLOUD_TEXT_SIZE];
 	uint64_t renewals, failures;
 	char read_problem[CLOUD_TEXT_SIZE], write_problem[CLOUD_TEXT_SIZE];
+	bool write_late; /* the last write was given up because no answer came in time */
 };
 
 uint64_t lease_clock_ns(void);

@@ -107,6 +107,7 @@ static void write_failed(struct lease *lease, const struct answer *answer)
 
 	lease->failures++;
 	lease->not_before_ns = lease_clock_ns() + lease->config.ttl_ns / 5;
+	lease->write_late = answer->error == -EAGAIN;
 	lease_problem(lease->cloud, lease->config.table, answer, problem);
 	lease_say(lease, lease->write_problem, problem);
 	lease_write_ended(lease);
