@@ -457,6 +457,37 @@ static void what_is_on_its_way_says_how_long(void **state)
 	world_free(&world);
 }
 
+/* A core that starts with an empty disk, or takes over: how long they have served nobody here
+ * knows.
+ */
+static void what_another_launched_is_neither_timed_nor_paid(void **state)
+{
+	struct world world;
+	struct core_times times;
+	const char *id;
+
+	(void)state;
+	fleet_new(&world);
+	id = launch_one(&world);
+	pass(&world, 15, 3600);
+	world_crash(&world);
+	vec_for_each (line, &world.journal)
+		free(*line);
+	vec_clear(&world.journal);
+	vec_clear(&world.synced);
+	world_restart(&world);
+	pass(&world, 15, 2);
+	report(&world, "second", id, 7);
+	pass(&world, 15, 1);
+	times = times_of(&world);
+	assert_int_equal(times.served, 0);
+	assert_int_equal(times.latency.count, 0);
+	assert_float_equal(times.usd_before_serving, 0, 1e-12);
+	assert_true(times.spot_hours < 0.01);
+	assert_float_equal(in_use(world.core), 40, 1e-9);
+	world_free(&world);
+}
+
 /* An empty disk, and an instance of the lane's third launch is there: what of the first two? */
 static void a_lane_that_is_held_is_named(void **state)
 {
@@ -512,6 +543,7 @@ int main(void)
 		cmocka_unit_test(an_interrupted_spot_instance_is_counted_once),
 		cmocka_unit_test(what_is_on_its_way_says_how_long),
 		cmocka_unit_test(a_lane_that_is_held_is_named),
+		cmocka_unit_test(what_another_launched_is_neither_timed_nor_paid),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

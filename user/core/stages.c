@@ -226,11 +226,20 @@ static double hours_between(uint64_t from_ns, uint64_t to_ns)
 	return from_ns && to_ns > from_ns ? (double)(to_ns - from_ns) / HOUR_NS : 0;
 }
 
+/* Launched under this journal: of what another one launched (a leader before, a lost disk) nobody
+ * here knows how long it has served. */
+static bool is_ours(const struct core *core, const struct instance *instance)
+{
+	return instance->sent_ns || record_find(core, instance->decision);
+}
+
 /* It serves from that moment on the wall clock. */
 void account_served(struct core *core, const struct instance *instance, uint64_t wall_ns)
 {
 	double usd = instance->usd_per_hour * hours_between(instance->launched_wall_ns, wall_ns);
 
+	if (!is_ours(core, instance))
+		return;
 	core->timing.served++;
 	if (!isnan(usd))
 		core->timing.usd_before_serving += usd;
@@ -240,7 +249,7 @@ void account_served(struct core *core, const struct instance *instance, uint64_t
 static void account_end(struct core *core, const struct instance *instance, double sign)
 {
 	struct timing *timing = &core->timing;
-	double hours = hours_between(instance->launched_wall_ns, instance->gone_wall_ns);
+	double hours = hours_between(instance->known_wall_ns, instance->gone_wall_ns);
 	bool interrupted = instance->seen && !instance->terminating;
 
 	if (instance->capacity_type == CAPACITY_SPOT) {
@@ -248,7 +257,7 @@ static void account_end(struct core *core, const struct instance *instance, doub
 		if (interrupted)
 			timing->spot_interruptions += sign > 0 ? 1 : UINT64_MAX;
 	}
-	if (!instance->serving && !isnan(instance->usd_per_hour))
+	if (!instance->serving && !isnan(instance->usd_per_hour) && is_ours(core, instance))
 		timing->usd_before_serving += sign * hours * instance->usd_per_hour;
 }
 
@@ -344,7 +353,7 @@ void core_times(const struct core *core, struct moment now, struct core_times *o
 	out->share_over_60 = duration_share_above(&timing->latency, 60);
 	vec_for_each (it, &core->instances)
 		if (!(*it)->gone && (*it)->capacity_type == CAPACITY_SPOT)
-			out->spot_hours += hours_between((*it)->launched_wall_ns, now.wall_ns);
+			out->spot_hours += hours_between((*it)->known_wall_ns, now.wall_ns);
 	out->interruptions_per_hour =
 		out->spot_hours > 0 ? (double)out->spot_interruptions / out->spot_hours : NAN;
 	out->usd_per_replica = out->served ? out->usd_before_serving / (double)out->served : NAN;
