@@ -2,8 +2,8 @@
 /*
  * Token buckets as EC2 has them for each action of an account in a region ("Request throttling for
  * the Amazon EC2 API", EC2 Developer Guide): a call that EC2 would refuse is not sent but waits,
- * for its own action alone. Other users of the account take from the same buckets, so that a
- * throttle empties ours.
+ * for its own action alone. A second's worth is kept back: calls that leave apart may arrive
+ * together. Other users of the account take from the same buckets, so that a throttle empties ours.
  */
 #include "cloud/private.h"
 
@@ -40,12 +40,17 @@ static bool is_action(const struct call_request *request, const char *action)
 	       body[sizeof(prefix) - 1 + length] == '&';
 }
 
+static double size_of(const struct rate *rate)
+{
+	return rate->size - rate->per_second;
+}
+
 static double tokens_at(const struct bucket *bucket, const struct rate *rate, uint64_t now_ns)
 {
 	if (!bucket->filled_ns)
-		return rate->size;
-	return MIN(rate->size, bucket->tokens + (double)(now_ns - bucket->filled_ns) / NS_PER_S *
-							rate->per_second);
+		return size_of(rate);
+	return MIN(size_of(rate), bucket->tokens + (double)(now_ns - bucket->filled_ns) / NS_PER_S *
+							   rate->per_second);
 }
 
 /* Who finds it empty takes what will be there: so they go out in the order in which they came. */
@@ -116,7 +121,7 @@ size_t cloud_rates(const struct cloud *cloud, struct cloud_rate *out, size_t mos
 			.action = RATES[i].action,
 			.per_instance = RATES[i].per_instance,
 			.tokens = MAX(tokens_at(bucket, &RATES[i], now_ns), 0),
-			.size = RATES[i].size,
+			.size = size_of(&RATES[i]),
 			.waits = bucket->waits,
 			.waited_ns = bucket->waited_ns,
 		};

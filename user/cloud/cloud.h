@@ -135,7 +135,7 @@ void cloud_status(const struct cloud *cloud, struct cloud_status *out);
 struct cloud_rate {
 	const char *action; /* "CreateFleet" */
 	bool per_instance; /* a token an instance (EC2's resource bucket), else a token a call */
-	double tokens, size;
+	double tokens, size; /* EC2's, less what it refills in a second */
 	uint64_t waits, waited_ns; /* calls that had to wait, and how long all together */
 };
 /* At most so many; returns how many there are in out. */

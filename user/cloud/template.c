@@ -80,6 +80,8 @@ static void add_metadata(struct text *out, const struct metadata_options *option
 		 "HttpEndpoint");
 	add_word(out, options->http_protocol_ipv6 ? options->http_protocol_ipv6 : "disabled",
 		 prefix, "HttpProtocolIpv6");
+	/* Whatever the account's default: with it EC2 refuses tag keys that have a slash. */
+	add_word(out, "disabled", prefix, "InstanceMetadataTags");
 }
 
 static void add_tags(const struct resolver *resolver, struct text *out, const char *prefix)
