@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two cores with one lock table: one leads, the other stands by with warm connections; identity documents of agents."""
 
+import json
 import time
 
 import pytest
@@ -97,6 +98,18 @@ def imds():
 
 def on_ec2(imds):
     return {"AWS_EC2_METADATA_DISABLED": "false", "AWS_EC2_METADATA_SERVICE_ENDPOINT": imds.url}
+
+
+def test_an_instance_whose_metadata_comes_late_is_known_in_the_end(core, agent, imds):
+    one = core(mode="observe")
+    imds.settings["put_status"] = 404
+    member = agent("a", one, environment=on_ec2(imds)).connected()
+    hosts = lambda: {host["host"]: host["instance"] for host in json.loads(one.get("/v1/hosts")[1])["hosts"]}  # noqa: E731
+    one.wait(lambda: "a" in hosts(), "the host")
+    assert not hosts()["a"]
+    imds.settings["put_status"] = 200
+    one.wait(lambda: hosts()["a"] == ID, "the instance")
+    member.connected()
 
 
 def test_only_an_agent_with_its_instances_document_is_taken(core, agent, imds, tmp_path):

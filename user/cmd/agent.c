@@ -2,6 +2,12 @@
 /* `forerun agent`: what this host sees goes to every core that it was told of. */
 #include "cmd/run.h"
 
+/* The instance's metadata is asked again for so long, at most so far apart. */
+#define ASK_FOR_NS (300 * NS_PER_S)
+#define ASK_EVERY_MOST_NS (30 * NS_PER_S)
+
+static void ask_instance(struct run *run);
+
 /* ---- options ---- */
 
 /* "core.internal", "10.0.0.1:9911", "[fd00::1]:9911". */
@@ -93,50 +99,6 @@ void agent_check(struct run *run, struct problems *problems)
 	auth_from_options(options, &run->auth, problems);
 }
 
-/* ---- who this host is ---- */
-
-static void on_whoami(void *arg, const char *instance_id, const char *instance_type,
-		      const char *zone)
-{
-	struct run *run = arg;
-
-	run->asked = true;
-	if (!instance_id[0])
-		return;
-	snprintf(run->instance_id, sizeof(run->instance_id), "%s", instance_id);
-	log_info("this host is %s (%s in %s)", instance_id, instance_type, zone);
-}
-
-static void on_identity(void *arg, const char *document, const char *pkcs7)
-{
-	struct run *run = arg;
-
-	run->asked = true;
-	free(run->identity_document);
-	free(run->identity_pkcs7);
-	run->identity_document = strdup(document);
-	run->identity_pkcs7 = strdup(pkcs7);
-}
-
-/* Only the instance's own metadata is asked; an agent needs no permission in AWS. */
-static void ask_instance(struct run *run)
-{
-	struct cloud_events events = cloud_events_none();
-	struct cloud_config config;
-
-	cloud_config_default(&config);
-	config.read_only = true;
-	if (cloud_new(run->loop, run->http, &config, &run->documents, &events, &run->cloud) < 0)
-		return;
-	cloud_whoami(run->cloud, on_whoami, run);
-	wait_for_answer(run);
-	if (!run->instance_id[0])
-		return;
-	run->asked = false;
-	cloud_identity_document(run->cloud, on_identity, run);
-	wait_for_answer(run);
-}
-
 /* ---- connections ---- */
 
 static void on_connected(void *arg)
@@ -211,21 +173,102 @@ static int connect_core(struct run *run, struct core_link *link)
 	return r;
 }
 
-int agent_side_start(struct run *run)
-{
-	ask_instance(run);
-	for (size_t i = 0; i < run->links_count; i++) {
-		int r = connect_core(run, &run->links[i]);
+/* ---- who this host is ---- */
 
-		if (r < 0)
-			return r;
+static void on_ask_again(void *arg, uint64_t now_ns)
+{
+	(void)now_ns;
+	ask_instance(arg);
+}
+
+/* Says hello anew, as another than before. */
+static void connect_again(struct run *run)
+{
+	for (size_t i = 0; i < run->links_count; i++) {
+		wire_agent_free(TAKE(run->links[i].agent));
+		if (connect_core(run, &run->links[i]) < 0)
+			loop_quit(run->loop, EXIT_FAILED);
 		run->connections[i] = run->links[i].agent;
 	}
+}
+
+/* While a host boots, its metadata may come later than its agent. */
+static void answered(struct run *run, bool complete)
+{
+	uint64_t now_ns = time_mono_ns();
+
+	run->asked = true;
+	if (complete && run->links[0].agent)
+		connect_again(run);
+	if (complete || now_ns - run->started.mono_ns > ASK_FOR_NS)
+		return;
+	run->ask_wait_ns = CLAMP(2 * run->ask_wait_ns, NS_PER_S, ASK_EVERY_MOST_NS);
+	loop_timer_at(run->ask_timer, now_ns + run->ask_wait_ns);
+}
+
+static void on_identity(void *arg, const char *document, const char *pkcs7)
+{
+	struct run *run = arg;
+
+	free(run->identity_document);
+	free(run->identity_pkcs7);
+	run->identity_document = strdup(document);
+	run->identity_pkcs7 = strdup(pkcs7);
+	answered(run, document[0] != '\0');
+}
+
+static void on_whoami(void *arg, const char *instance_id, const char *instance_type,
+		      const char *zone)
+{
+	struct run *run = arg;
+
+	if (!instance_id[0]) {
+		answered(run, false);
+		return;
+	}
+	if (!run->instance_id[0])
+		log_info("this host is %s (%s in %s)", instance_id, instance_type, zone);
+	snprintf(run->instance_id, sizeof(run->instance_id), "%s", instance_id);
+	cloud_identity_document(run->cloud, on_identity, run);
+}
+
+static void ask_instance(struct run *run)
+{
+	cloud_whoami(run->cloud, on_whoami, run);
+}
+
+/* Only the instance's own metadata is asked; an agent needs no permission in AWS. */
+static int find_instance(struct run *run)
+{
+	struct cloud_events events = cloud_events_none();
+	struct cloud_config config;
+	int r = loop_timer_new(run->loop, on_ask_again, run, &run->ask_timer);
+
+	if (r < 0)
+		return r;
+	cloud_config_default(&config);
+	config.read_only = true;
+	if (cloud_new(run->loop, run->http, &config, &run->documents, &events, &run->cloud) < 0)
+		return 0;
+	ask_instance(run);
+	wait_for_answer(run);
 	return 0;
+}
+
+int agent_side_start(struct run *run)
+{
+	int r = find_instance(run);
+
+	for (size_t i = 0; r == 0 && i < run->links_count; i++) {
+		r = connect_core(run, &run->links[i]);
+		run->connections[i] = run->links[i].agent;
+	}
+	return r;
 }
 
 void agent_side_stop(struct run *run)
 {
+	loop_timer_free(run->ask_timer);
 	for (size_t i = 0; i < run->links_count; i++) {
 		wire_agent_free(run->links[i].agent);
 		free(run->links[i].address);

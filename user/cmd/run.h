@@ -71,6 +71,8 @@ struct run {
 	struct wire_auth auth;
 	char services[sizeof(((struct frame *)0)->services)];
 	char *identity_document, *identity_pkcs7; /* of this host on EC2; NULL: none */
+	struct loop_timer *ask_timer; /* for the two above */
+	uint64_t ask_wait_ns;
 	struct core_link links[RUN_CORES_MOST];
 	struct wire_agent *connections[RUN_CORES_MOST]; /* the same, as facts has them */
 	size_t links_count;
