@@ -33,13 +33,21 @@ struct side {
 	struct frame last; /* without its indicators */
 	struct indicator seen[64];
 	int admit;
+	bool sends_when_connected;
 };
 
 /* ---- events ---- */
 
+static inline void send_frame(struct side *side, enum frame_kind kind, unsigned count,
+			      double depth);
+
 static inline void on_connected(void *arg)
 {
-	((struct side *)arg)->connected++;
+	struct side *side = arg;
+
+	side->connected++;
+	if (side->sends_when_connected)
+		send_frame(side, FRAME_TICK, LISTENERS, 3);
 }
 
 static inline void on_lost(void *arg, const char *reason)

@@ -45,6 +45,7 @@ void agent_drop_connection(struct wire_agent *agent)
 		agent->status.bytes += tls_stream_bytes(agent->stream);
 	tls_stream_free(TAKE(agent->stream));
 	inbox_free(&agent->inbox);
+	text_free(&agent->kept);
 	if (agent->layout)
 		frame_writer_free(&agent->writer);
 	layout_unref(TAKE(agent->layout));
@@ -196,13 +197,16 @@ static void send_now(struct wire_agent *agent, const struct frame *frame, uint64
 	tls_stream_write(agent->stream, out.data, out.length);
 }
 
-/* Only the newest state is of use to anybody. */
+/* Only the newest state is of use to anybody. Whoever is not connected will be asked for it then,
+ * and need not keep any. */
 static void keep(struct wire_agent *agent, const struct frame *frame, uint64_t now_ns)
 {
 	if (frame->kind == FRAME_EDGE && !agent->unsent_edge_ns)
 		agent->unsent_edge_ns = frame->edge_ns ? frame->edge_ns : now_ns;
-	if (agent->kept.length)
+	if (agent->kept.length || agent->phase != AGENT_OPEN)
 		agent->status.replaced++;
+	if (agent->phase != AGENT_OPEN)
+		return;
 	text_clear(&agent->kept);
 	agent->kept_ns = now_ns;
 	frame_encode(frame, &agent->kept);
@@ -288,8 +292,6 @@ static int on_welcome(struct wire_agent *agent, struct part body, char reason[RE
 	agent_set_timer(agent);
 	use_interest(agent, &welcome.interest);
 	agent->events.connected(agent->events.arg);
-	if (agent->phase == AGENT_OPEN)
-		send_kept(agent);
 	return 0;
 }
 

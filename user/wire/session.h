@@ -58,7 +58,8 @@ int wire_agent_new(struct loop *loop, const struct wire_agent_config *config,
 		   char reason[WIRE_REASON_SIZE]);
 void wire_agent_free(struct wire_agent *agent);
 /* Sends the frame, as the difference to what this core has. An edge is written at once. While the
- * connection is down or cannot take more, only the newest state is kept. */
+ * connection cannot take more, only the newest state is kept; while it is down, none: connected()
+ * asks for it. What is sent next counts as an edge if one could not be sent before it. */
 void wire_agent_send(struct wire_agent *agent, const struct frame *frame);
 /* Reads keys and certificates anew; -errno and the old ones stay when they are no good. */
 int wire_agent_reload(struct wire_agent *agent, char reason[WIRE_REASON_SIZE]);
