@@ -64,9 +64,13 @@ def test_the_name_in_the_hello_must_be_the_certificates(server, agent):
     liar.send(session.hello("db-1"))
     assert liar.reason() == "its certificate or key is not for host db-1"
     core.logged("its certificate or key is not for host db-1")
-    other = agent(core.port)
-    other.send(session.hello(".web-1"))
-    assert other.reason() == "its certificate or key is not for host .web-1"
+    for name in (".web-1", "WEB-1", "web-1."):
+        other = agent(core.port)
+        other.send(session.hello(name))
+        assert other.reason() == f"its certificate or key is not for host {name}"
+    worse = agent(core.port)
+    worse.send(session.hello("web-1\nerror"))
+    assert worse.reason() == "a host's name has letters, digits, '-', '.' and '_'"
 
 
 def test_the_common_name_counts_where_no_other_name_is(server, agent, keys):

@@ -342,6 +342,8 @@ bool tls_stream_was_ready(const struct tls_stream *stream)
 bool tls_stream_is_host(const struct tls_stream *stream, const char *host)
 {
 	X509 *certificate;
+	char *name = NULL;
+	bool same;
 
 	/* OpenSSL takes a name with a dot in front for all names that end so. */
 	if (!*host || *host == '.')
@@ -349,8 +351,13 @@ bool tls_stream_is_host(const struct tls_stream *stream, const char *host)
 	if (stream->context->shared)
 		return str_equal(stream->identity, host);
 	certificate = SSL_get0_peer_certificate(stream->ssl);
-	return certificate &&
-	       X509_check_host(certificate, host, 0, X509_CHECK_FLAG_NO_WILDCARDS, NULL) == 1;
+	/* It also takes capitals for small letters: one host would be many by spelling itself
+	 * differently. */
+	same = certificate &&
+	       X509_check_host(certificate, host, 0, X509_CHECK_FLAG_NO_WILDCARDS, &name) == 1 &&
+	       str_equal(name, host);
+	OPENSSL_free(name);
+	return same;
 }
 
 /* OpenSSL keeps the certificate for as long as the connection lives and cannot be told otherwise,

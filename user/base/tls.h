@@ -72,7 +72,8 @@ void tls_stream_end(struct tls_stream *stream);
 bool tls_stream_ready(const struct tls_stream *stream);
 bool tls_stream_was_ready(const struct tls_stream *stream); /* the handshake was done */
 /* Whether the other side is that host: by its certificate's DNS names (its common name where it has
- * none), without wildcards, or by the identity that it claimed under the shared key. */
+ * none), spelled the same, without wildcards, or by the identity that it claimed under the shared
+ * key. */
 bool tls_stream_is_host(const struct tls_stream *stream, const char *host);
 /* Gives back most of what the other side's certificate takes, once nobody asks about it any more.
  */

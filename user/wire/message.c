@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/message.h"
 
+#include <ctype.h>
+
 #include "wire/tables.h"
 
 #define TAG_INTEREST 16
@@ -139,9 +141,30 @@ int hello_add(struct text *out, const struct hello *hello)
 	return message_end(out, mark);
 }
 
+/* What is shown to people must not move their cursor, or look like another line of the log. */
+static void make_printable(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
 int hello_read(struct part body, struct hello *out, char reason[REASON_SIZE])
 {
-	return read_fields(&hello_table, body, out, NULL, reason);
+	int r = read_fields(&hello_table, body, out, NULL, reason);
+
+	if (r < 0)
+		return r;
+	make_printable(out->version);
+	make_printable(out->instance_id);
+	for (const char *c = out->host; *c; c++) {
+		if (isalnum((unsigned char)*c) || strchr("-._", *c))
+			continue;
+		snprintf(reason, REASON_SIZE,
+			 "a host's name has letters, digits, '-', '.' and '_'");
+		return -EBADMSG;
+	}
+	return 0;
 }
 
 void welcome_add(struct text *out, const struct welcome *welcome)
@@ -185,7 +208,10 @@ void bye_add(struct text *out, const char *text)
 
 int bye_read(struct part body, struct bye *out, char reason[REASON_SIZE])
 {
-	return read_fields(&bye_table, body, out, NULL, reason);
+	int r = read_fields(&bye_table, body, out, NULL, reason);
+
+	make_printable(out->reason);
+	return r;
 }
 
 /* ---- from a stream ---- */
