@@ -320,6 +320,115 @@ static void kill_9_loses_no_line_that_was_accepted(void **state)
 	}
 }
 
+static int fill_two(void *arg, struct appendlog *to)
+{
+	int r = appendlog_append(to, "short one", 9, false);
+
+	(void)arg;
+	return r < 0 ? r : appendlog_append(to, "short two", 9, false);
+}
+
+static int fill_fails(void *arg, struct appendlog *to)
+{
+	int r = fill_two(arg, to);
+
+	return r < 0 ? r : -ENOSPC;
+}
+
+static void a_short_form_takes_the_place_of_all_lines(void **state)
+{
+	struct place *place = *state;
+	struct seen seen = {0};
+	struct appendlog *log, *other;
+	uint64_t bytes;
+
+	assert_int_equal(appendlog_open(place->path, NULL, NULL, &log), 0);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(appendlog_append(log, "long", 4, false), 0);
+	bytes = appendlog_bytes(log);
+	assert_int_equal(bytes, 100 * (8 + 1 + 4 + 1));
+	assert_int_equal(appendlog_replace(log, fill_two, NULL), 0);
+	assert_true(appendlog_bytes(log) < bytes);
+	/* It is locked as the old one was, and goes on. */
+	assert_int_equal(appendlog_open(place->path, NULL, NULL, &other), -EWOULDBLOCK);
+	assert_int_equal(appendlog_append(log, "after", 5, false), 0);
+	assert_int_equal(appendlog_sync(log), 0);
+	appendlog_close(log);
+	assert_int_equal(appendlog_read(place->path, see, &seen), 0);
+	assert_string_equal(seen.lines.data, "1:short one;2:short two;3:after;");
+	text_free(&seen.lines);
+}
+
+static void a_short_form_that_fails_leaves_the_long_one(void **state)
+{
+	struct place *place = *state;
+	struct seen seen = {0};
+	struct appendlog *log;
+	_cleanup_free_ char *beside = str_printf("%s.new", place->path);
+
+	assert_int_equal(appendlog_open(place->path, NULL, NULL, &log), 0);
+	assert_int_equal(appendlog_append(log, "long", 4, true), 0);
+	assert_int_equal(appendlog_replace(log, fill_fails, NULL), -ENOSPC);
+	assert_int_equal(access(beside, F_OK), -1);
+	assert_int_equal(appendlog_append(log, "after", 5, true), 0);
+	appendlog_close(log);
+	assert_int_equal(appendlog_read(place->path, see, &seen), 0);
+	assert_string_equal(seen.lines.data, "1:long;2:after;");
+	text_free(&seen.lines);
+}
+
+static void replace_until_killed(const char *path, int begun)
+{
+	struct appendlog *log;
+
+	if (appendlog_open(path, NULL, NULL, &log) < 0)
+		_exit(1);
+	for (;;) {
+		if (appendlog_replace(log, fill_two, NULL) < 0 || write(begun, "", 1) != 1)
+			_exit(1);
+		appendlog_append(log, "long", 4, false);
+		appendlog_append(log, "long", 4, false);
+	}
+}
+
+static int count_any(void *arg, const char *payload, size_t length, unsigned line)
+{
+	(void)payload;
+	(void)length;
+	*(unsigned *)arg = line;
+	return 0;
+}
+
+/* The old whole or the new whole, and a next process can go on. */
+static void kill_9_while_it_is_replaced_leaves_one_of_both(void **state)
+{
+	struct place *place = *state;
+	_cleanup_free_ char *beside = str_printf("%s.new", place->path);
+
+	for (int round = 0; round < 20; round++) {
+		unsigned found = 0;
+		struct appendlog *log;
+		char byte;
+		int fds[2];
+		pid_t child;
+
+		assert_int_equal(pipe(fds), 0);
+		child = fork();
+		if (child == 0)
+			replace_until_killed(place->path, fds[1]);
+		close(fds[1]);
+		assert_int_equal(read(fds[0], &byte, 1), 1);
+		usleep(500U * (unsigned)round);
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+		close(fds[0]);
+		assert_int_equal(appendlog_open(place->path, count_any, &found, &log), 0);
+		assert_in_range(found, 2, 4);
+		appendlog_close(log);
+	}
+	unlink(beside);
+}
+
 static void what_cannot_be_opened_is_an_error(void **state)
 {
 	struct place *place = *state;
@@ -343,6 +452,9 @@ int main(void)
 		TEST(any_flipped_bit_is_found),
 		TEST(after_a_failed_write_nothing_is_accepted_until_reopened),
 		TEST(kill_9_loses_no_line_that_was_accepted),
+		TEST(a_short_form_takes_the_place_of_all_lines),
+		TEST(a_short_form_that_fails_leaves_the_long_one),
+		TEST(kill_9_while_it_is_replaced_leaves_one_of_both),
 		TEST(what_cannot_be_opened_is_an_error),
 	};
 
