@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Credentials of containers and IMDS, price lists. The first byte chooses the reader. */
+/* Credentials of containers and IMDS, price lists, quotas. The first byte chooses the reader. */
 #include "cloud/private.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -27,6 +27,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (r < 0 && !*problem)
 			abort();
 		credentials_free(&credentials);
+	} else if (data[0] % 4 == 2) {
+		struct vcpu_quota quota = {0};
+
+		if (quota_read(body, strlen(body), &quota) == 0 && !(quota.vcpus >= 0))
+			abort();
 	} else {
 		prices_parse(body, strlen(body), on_price, NULL, &token);
 		free(token);

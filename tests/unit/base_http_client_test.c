@@ -622,7 +622,7 @@ static void what_the_peer_did_not_acknowledge_is_known(void **state)
 	struct http_request request = {.method = "POST", .body = "x=1", .body_length = 3};
 	struct http_transfer *transfer = NULL;
 	struct world *world = *state;
-	uint64_t round_trip_ns;
+	struct http_flight flight;
 
 	play(world, steps, 2);
 	ask(world, request);
@@ -630,18 +630,21 @@ static void what_the_peer_did_not_acknowledge_is_known(void **state)
 	assert_int_equal(setsockopt(world->fd, SOL_SOCKET, SO_ATTACH_FILTER, &deaf, sizeof(deaf)),
 			 0);
 	send_request(world, request, &transfer);
-	assert_true(http_unacknowledged(transfer, &round_trip_ns) > 0);
-	assert_true(round_trip_ns > 0 && round_trip_ns < NS_PER_S);
+	assert_int_equal(http_flight(transfer, &flight), 0);
+	assert_true(flight.unacknowledged > 0 && flight.acknowledged_bytes > 0);
+	assert_true(flight.round_trip_ns > 0 && flight.round_trip_ns < NS_PER_S);
 	for (int i = 0; i < 5; i++)
 		loop_round(world->loop, 20);
-	assert_true(http_unacknowledged(transfer, &round_trip_ns) > 0);
+	assert_int_equal(http_flight(transfer, &flight), 0);
+	assert_true(flight.unacknowledged > 0);
 	/* A fresh one is acknowledged at once, although it is not answered. */
 	http_cancel(transfer);
 	request.fresh_connection = true;
 	send_request(world, request, &transfer);
 	for (int i = 0; i < 100 && world->requests < 2; i++)
 		loop_round(world->loop, 20);
-	assert_int_equal(http_unacknowledged(transfer, &round_trip_ns), 0);
+	assert_int_equal(http_flight(transfer, &flight), 0);
+	assert_true(flight.unacknowledged == 0 && flight.acknowledged_bytes > 0);
 	http_cancel(transfer);
 }
 

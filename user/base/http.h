@@ -62,9 +62,14 @@ void http_client_free(struct http_client *client);
 int http_send(struct http_client *client, const struct http_request *request, http_done_fn done,
 	      void *arg, struct http_transfer **out);
 void http_cancel(struct http_transfer *transfer);
-/* Packets on the connection of a running transfer that the peer's TCP has not acknowledged, and the
- * smoothed round trip. -ENOTCONN: not connected yet, or over. */
-int http_unacknowledged(const struct http_transfer *transfer, uint64_t *round_trip_ns);
+/* What the peer's TCP says of the connection of a running transfer. */
+struct http_flight {
+	uint32_t unacknowledged; /* packets that were sent and may be lost */
+	uint64_t acknowledged_bytes; /* since the connection was made */
+	uint64_t round_trip_ns; /* smoothed */
+};
+/* -ENOTCONN: not connected yet, or over. */
+int http_flight(const struct http_transfer *transfer, struct http_flight *out);
 /* The last value of that response header (name without colon, any case), NULL if there is none. */
 const char *http_response_header(const struct http_response *response, const char *name);
 

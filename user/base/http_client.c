@@ -2,8 +2,8 @@
 /* The client: libcurl's multi interface, whose sockets and timer are the loop's. */
 #include "base/http_private.h"
 
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -11,6 +11,7 @@
 #include "base/log.h"
 
 #define CONNECTIONS_KEPT 16
+#define STATE_ESTABLISHED 1 /* include/net/tcp_states.h */
 
 static void deliver(struct http_client *client);
 
@@ -230,17 +231,18 @@ void http_cancel(struct http_transfer *transfer)
 		transfer_free(transfer);
 }
 
-int http_unacknowledged(const struct http_transfer *transfer, uint64_t *round_trip_ns)
+int http_flight(const struct http_transfer *transfer, struct http_flight *out)
 {
 	struct tcp_info info = {0};
 	socklen_t size = sizeof(info);
 
 	if (transfer->state != TRANSFER_RUNNING || transfer->fd < 0 ||
 	    getsockopt(transfer->fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0 ||
-	    info.tcpi_state != TCP_ESTABLISHED)
+	    info.tcpi_state != STATE_ESTABLISHED)
 		return -ENOTCONN;
-	*round_trip_ns = info.tcpi_rtt * NS_PER_US;
-	return (int)MIN(info.tcpi_unacked, (uint32_t)INT32_MAX);
+	*out = (struct http_flight){info.tcpi_unacked, info.tcpi_bytes_acked,
+				    info.tcpi_rtt * NS_PER_US};
+	return 0;
 }
 
 static int start(struct http_client *client, struct http_transfer *transfer)

@@ -35,6 +35,7 @@ struct call {
 	struct loop_timer *timer;
 	struct loop_timer *watch_timer; /* of CALL_TWICE */
 	uint64_t transmitted_ns;
+	uint64_t acknowledged_bytes, acknowledged_ns; /* by the peer's TCP; when it last did */
 	uint32_t tries;
 	bool paid; /* for this try, at its bucket */
 	bool renewed;
@@ -285,39 +286,52 @@ static int transmit(struct call *call, bool fresh, struct http_transfer **out)
 			 on_answer, call, out);
 }
 
-/* Looks whether the peer's TCP has what was written; when it has, the answer is waited for. */
-static void on_watch(void *arg, uint64_t now_ns)
+static void hedge(struct call *call, uint64_t silent_ns)
 {
-	struct call *call = arg;
-	uint64_t waited_ns = now_ns - MIN(call->transmitted_ns, now_ns), allowed_ns = 0;
-	int unacknowledged;
-
-	if (!call->transfer || call->second)
-		return;
-	unacknowledged = http_unacknowledged(call->transfer, &allowed_ns);
-	if (unacknowledged == 0)
-		return;
-	allowed_ns = DEAD_AFTER_NS + DEAD_AFTER_ROUND_TRIPS * allowed_ns;
-	if (unacknowledged < 0 || waited_ns < allowed_ns) {
-		loop_timer_at(call->watch_timer, now_ns + DEAD_AFTER_NS);
-		return;
-	}
 	log_warning("AWS: the connection to %s is dead: nothing acknowledged for %.0f ms; the same "
 		    "bytes go out on another",
-		    service_name(call->request.service), (double)waited_ns / NS_PER_MS);
+		    service_name(call->request.service), (double)silent_ns / NS_PER_MS);
 	call->cloud->hedged++;
 	fleet_warm_now(call->cloud); /* the other kept ones may be dead too */
 	if (transmit(call, true, &call->second) < 0)
 		call->second = NULL;
 }
 
+/* Looks whether the peer's TCP has what was written; when it has, the answer is waited for. */
+static void on_watch(void *arg, uint64_t now_ns)
+{
+	struct call *call = arg;
+	struct http_flight flight = {0};
+	bool connected;
+
+	if (!call->transfer || call->second)
+		return;
+	connected = http_flight(call->transfer, &flight) == 0;
+	if (connected && !flight.unacknowledged)
+		return;
+	if (!connected || flight.acknowledged_bytes != call->acknowledged_bytes) {
+		call->acknowledged_bytes = flight.acknowledged_bytes;
+		call->acknowledged_ns = now_ns;
+	} else if (now_ns - call->acknowledged_ns >=
+		   DEAD_AFTER_NS + DEAD_AFTER_ROUND_TRIPS * flight.round_trip_ns) {
+		hedge(call, now_ns - call->acknowledged_ns);
+		return;
+	}
+	loop_timer_at(call->watch_timer, now_ns + DEAD_AFTER_NS / 2);
+}
+
 static void watch(struct call *call)
 {
+	struct http_flight flight = {0};
+
 	if (!(call->request.flags & CALL_TWICE))
 		return;
 	if (!call->watch_timer &&
 	    loop_timer_new(call->cloud->loop, on_watch, call, &call->watch_timer) < 0)
 		abort();
+	if (call->transfer && http_flight(call->transfer, &flight) == 0)
+		call->acknowledged_bytes = flight.acknowledged_bytes;
+	call->acknowledged_ns = call->transmitted_ns;
 	loop_timer_at(call->watch_timer, call->transmitted_ns + DEAD_AFTER_NS);
 }
 
