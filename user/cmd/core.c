@@ -141,20 +141,15 @@ int agents_start(struct run *run)
 					    .left = on_left};
 	struct wire_server_config config = {.auth = run->auth,
 					    .listen = run->options->listen_agents};
-	const char *where = option_where(run->options, "listen-agents");
 	char reason[WIRE_REASON_SIZE] = "";
 	int r;
 
 	interest_of(&run->documents, &config.interest);
 	r = wire_server_new(run->loop, &config, &events, &run->agents, reason);
-	if (r < 0 && reason[0])
-		log_error("cannot take agents: %s", reason);
-	else if (r == -EINVAL)
-		log_error("%s: found \"%s\", expected an address such as 10.0.0.1:9911 or :9911",
-			  where ? where : "--listen-agents", run->options->listen_agents);
-	else if (r < 0)
-		log_error("cannot listen on %s: %s; give another address with --listen-agents",
-			  run->options->listen_agents, strerror(-r));
+	if (r < 0)
+		log_error("cannot take agents: %s (--listen-agents says where, the keys come from "
+			  "forerun core init)",
+			  reason[0] ? reason : strerror(-r));
 	else
 		log_info("taking agents on port %u", wire_server_port(run->agents));
 	return r;
