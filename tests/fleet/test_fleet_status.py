@@ -101,6 +101,7 @@ def test_core_and_agent_both_answer(core, agent):
     assert told(one)["role"] == "core" and metrics(one)["forerun_leading"] == 1
     shown = status(member)
     assert f"core     {one.address}: connected, " in shown
+    assert re.search(r"^signals  \d+ listeners?, .*; read [\d.]+ s ago$", shown, re.M)
     assert told(member)["role"] == "agent" and metrics(member)[f'forerun_core_connected{{core="{one.address}"}}'] == 1
     assert member.get("/v1/decisions")[0] == 404 and member.get("/v1/signals")[0] == 200
     assert one.get("/v1/signals")[0] == 404 and one.get("/v1/decisions")[0] == 200

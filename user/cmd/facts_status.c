@@ -329,6 +329,28 @@ static void add_core(const struct facts *facts, struct moment now, bool all, str
 	text_add(out, ",");
 }
 
+static void add_listeners(const struct facts *facts, struct moment now, struct text *out)
+{
+	const struct indicator *indicators;
+	size_t count = signal_indicators(facts->signal, &indicators), listening = 0;
+	uint32_t diagnoses[DIAGNOSIS_COUNT] = {0};
+
+	for (size_t i = 0; i < count; i++) {
+		if (!indicators[i].sockets)
+			continue;
+		listening++;
+		diagnoses[MIN(indicators[i].diagnosis, DIAGNOSIS_COUNT - 1)]++;
+	}
+	json_begin(out, "listeners", '{');
+	json_number(out, "count", (double)listening);
+	json_number(out, "read_seconds_ago", seconds_since(*facts->sampled_ns, now.mono_ns));
+	json_begin(out, "diagnoses", '{');
+	for (enum diagnosis d = 0; d < DIAGNOSIS_COUNT; d++)
+		json_number(out, signal_diagnosis_text(d), diagnoses[d]);
+	json_end(out, '}');
+	json_end(out, '}');
+}
+
 void status_json(const struct facts *facts, struct moment now, bool all, struct text *out)
 {
 	json_begin(out, NULL, '{');
@@ -344,6 +366,8 @@ void status_json(const struct facts *facts, struct moment now, bool all, struct 
 		lease_json(facts, out);
 		text_add_char(out, ',');
 	}
+	if (facts->signal)
+		add_listeners(facts, now, out);
 	if (facts->role == ROLE_AGENT) {
 		json_key(out, "cores");
 		cores_json(facts, out);
