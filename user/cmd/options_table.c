@@ -21,7 +21,8 @@ const struct option_spec option_specs[] = {
 		 "terminates instances."},
 	{"listen", "ADDRESS", OPTION_TEXT, AT(listen), SERVES | COMMAND_STATUS, "127.0.0.1:9910",
 	 .help = "Serve /metrics, /healthz, /readyz and /v1/ there (\":9910\" is every address; "
-		 "port 0 takes a free one); \"none\" serves nothing."},
+		 "port 0 takes a free one); \"none\" serves nothing. forerun status asks there "
+		 "unless --url says where."},
 	{"state-dir", "DIR", OPTION_TEXT, AT(state_dir),
 	 ACTS | PAUSES | COMMAND_EXPLAIN | COMMAND_DOCTOR, "/var/lib/forerun",
 	 .help = "Keep the journal of decisions in DIR."},
