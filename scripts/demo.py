@@ -20,7 +20,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/ec2"))
 
-from demo_hosts import NETWORK, PORT, Host, end, new_directory, remove_left_behind  # noqa: E402
+from demo_hosts import PORT, Host, address_of, end, new_directory, remove_left_behind  # noqa: E402
 from running import BINARY, Forerun, run_binary, write_config  # noqa: E402
 from testbed import Ec2  # noqa: E402
 
@@ -73,7 +73,7 @@ class Core(Forerun):
     def __init__(self, name, number, config, directory, ec2, key):
         self.name = name
         super().__init__(config, directory / name, ec2.environment(HOME=str(directory), AWS_ENDPOINT_URL=ec2.listen(name)),
-                         "--shared-key", key, "--listen-agents", f"{NETWORK}.1.1:{9911 + number}", "--lock-table", TABLE,
+                         "--shared-key", key, "--listen-agents", f"{address_of(1, 1)}:{9911 + number}", "--lock-table", TABLE,
                          "--lease", f"{LEASE_S}s", "--name", "demo", role="core")
         self.wait(lambda: self.port, "the start line")
 
@@ -267,7 +267,7 @@ def start_hosts(stack, directory, timeline):
 
 
 def start_agents(hosts, cores, key, environment):
-    addresses = ",".join(f"{NETWORK}.1.1:{core.agents_port}" for core in cores)
+    addresses = ",".join(f"{address_of(1, 1)}:{core.agents_port}" for core in cores)
     for host in hosts:
         host.start(BINARY, "agent", "--core", addresses, "--shared-key", key, "--host", host.name, "--service", SERVICE,
                    "--format", "none", "--listen", "none", environment=environment)

@@ -17,7 +17,6 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 PORT = 8080
-NETWORK = "198.19"  # for benchmarks (RFC 2544): nobody's
 NAME = "forerun-demo"
 
 NGINX = """
@@ -34,6 +33,11 @@ http {{
 	server {{ listen 0.0.0.0:{port} backlog=511; root {dir}/www; }}
 }}
 """
+
+
+def address_of(number, last):
+    """In the network of that host: 1 is here, 2 is the host. 198.18.0.0/15 is for benchmarks (RFC 2544), so nobody's."""
+    return f"198.19.{3 * (os.getpid() % 80) + number}.{last}"
 
 
 def die_with_parent(number=signal.SIGTERM):
@@ -97,7 +101,7 @@ class Host:
         self.name = f"web-{number}"
         self.namespace = f"{NAME}-{os.getpid()}-{number}"
         self.directory = directory / self.name
-        self.gateway, self.address = f"{NETWORK}.{number}.1", f"{NETWORK}.{number}.2"
+        self.gateway, self.address = address_of(number, 1), address_of(number, 2)
         self.cgroup = cgroup2() / self.namespace
         self.process = None
         self.pages()

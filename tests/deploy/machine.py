@@ -114,12 +114,20 @@ class TlsFront:
         self.listener.close()
 
 
-class Machine:
-    """Booted with start(); number makes its addresses: it is 198.18.NUMBER.2, this host is 198.18.NUMBER.1 to it."""
+def free_network():
+    """The third number of a network in 198.18.0.0/16 (for benchmarks, RFC 2544) that nobody on this host has."""
+    taken = run("ip", "-o", "-4", "addr").stdout
+    return next(n for n in (1 + (os.getpid() + i) % 254 for i in range(254)) if f" 198.18.{n}." not in taken)
 
-    def __init__(self, directory, number, ec2, names=(), **metadata):
+
+class Machine:
+    """Booted with start(). This host is gateway to it."""
+
+    def __init__(self, directory, ec2, names=(), **metadata):
         self.directory, self.ec2, self.metadata = directory, ec2, metadata
+        number = free_network()
         self.name = f"fr-{os.getpid()}-{number}"
+        self.link = f"fr{os.getpid() % 1000000}n{number}"
         self.gateway, self.address = f"198.18.{number}.1", f"198.18.{number}.2"
         self.names = [f"{s}.{REGION}.amazonaws.com" for s in ("ssm", "secretsmanager", "ec2", "dynamodb")] + list(names)
         self.cgroup = cgroup2() / self.name
@@ -127,6 +135,7 @@ class Machine:
         for part in ("disk", "root", "files/etc/systemd/system", "files/root"):
             (directory / part).mkdir(parents=True)
         self.authority = Authority(directory, self.names)
+        self.network()
 
     def write(self, path, text):
         file = self.directory / "files" / path
@@ -135,7 +144,7 @@ class Machine:
 
     def network(self):
         run("ip", "netns", "add", self.name)
-        near, far = f"fr{os.getpid() % 100000}n{self.gateway.split('.')[2]}", "eth0"
+        near, far = self.link, "eth0"
         run("ip", "link", "add", near, "type", "veth", "peer", "name", far, "netns", self.name)
         run("ip", "addr", "add", f"{self.gateway}/24", "dev", near)
         run("ip", "link", "set", near, "up")
@@ -151,7 +160,6 @@ class Machine:
         (self.cgroup / "cgroup.procs").write_text(str(os.getpid()))
 
     def start(self, user_data):
-        self.network()
         self.front = TlsFront(self.gateway, self.authority, self.ec2.port)
         settings = {"region": REGION, **self.metadata}
         self.imds = subprocess.Popen(["ip", "netns", "exec", self.name, sys.executable, IMDS, "--host", METADATA_ADDRESS, "--port", "80",

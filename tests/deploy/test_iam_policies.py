@@ -2,7 +2,10 @@
 """deploy/standalone/iam against what forerun really calls: all of it is allowed, nothing else is."""
 
 import json
+import pathlib
+import re
 
+import cfnlint
 import pytest
 from authorization import ACCOUNT, Account, requests_of
 from iam_policy import Request, decide, every_grant, load, placeholders
@@ -103,6 +106,26 @@ def test_the_core_may_do_nothing_that_it_does_not_do(calls):
     """What user data does with the same role is in test_user_data.py."""
     used = {grant for _, request in calls for grant in decide(CORE, request)[1]}
     assert {grant for grant in every_grant(CORE) - used if grant[0] not in ("ReadTheOptions", "ReadTheKey")} == set()
+
+
+def reference():
+    """The Service Authorization Reference as cfn-lint has it: {"ec2": {"Actions": {"runinstances": {"Resources": [...]}}}}"""
+    return json.loads((pathlib.Path(cfnlint.__file__).parent / "data/AdditionalSpecs/Policies.json").read_text())
+
+
+@pytest.mark.parametrize("policy", [CORE, AGENT], ids=["core", "agent"])
+def test_each_action_is_checked_on_that_kind_of_resource(policy):
+    """A pair that AWS never checks would allow nothing and look as if it did."""
+    known = reference()
+    for _, action, resource in every_grant(policy):
+        service, _, name = action.partition(":")
+        kinds = known[service]["Actions"][name.lower()].get("Resources", [])
+        if resource == "*":
+            assert not kinds, action
+            continue
+        formats = [f for kind in kinds for f in known[service]["Resources"][kind.lower()]["ARNFormats"]]
+        patterns = [re.sub(r"\$\{(\w+)\}", lambda m: "[^:]*", f) for f in formats]
+        assert any(re.fullmatch(p, resource) for p in patterns), f"{action} on {resource}: {formats}"
 
 
 # ---- what must be refused ----

@@ -21,6 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SCRIPT = ROOT / "deploy/standalone/user-data.sh"
 BUCKET = "forerun-packages"
 KEY = "0123456789abcdef" * 4
+AGENT_OPTIONS = "core: {0.gateway}:9911\nshared-key: /etc/forerun/keys/shared.key\n"
 VALUES = {"REGION": "us-east-1", "ACCOUNT": ACCOUNT, "NAME": "default", "ROLE": "r", "PROFILE": "r", "TABLE": "t"}
 
 
@@ -65,15 +66,15 @@ def aws(tmp_path):
 
 @pytest.fixture
 def machine(aws, tmp_path):
-    started = []
+    """machine(**metadata): one that is not booted yet."""
+    made = []
 
-    def starter(number, user_data, **more):
-        one = Machine(tmp_path / f"machine-{number}", number, aws, [f"{BUCKET}.s3.us-east-1.amazonaws.com"], **more)
-        started.append(one)
-        return one.start(user_data)
+    def maker(**metadata):
+        made.append(Machine(tmp_path / f"machine-{len(made)}", aws, [f"{BUCKET}.s3.us-east-1.amazonaws.com"], **metadata))
+        return made[-1]
 
-    yield starter
-    for one in started:
+    yield maker
+    for one in made:
         one.close()
 
 
@@ -152,13 +153,11 @@ def run_instance(aws, service):
     return made["Instances"][0]["InstanceId"]
 
 
-TAG = "/latest/meta-data/tags/instance/forerun.dev/service"
-
-
 @pytest.mark.parametrize("kind, service, replicas", [("deb", "web", 1), ("tar.gz", "api", 0)])
 def test_a_new_instance_joins_as_an_agent_of_the_service_in_its_tag(aws, machine, packages, core, kind, service, replicas):
-    put_options(aws, "agent", "core: 198.18.1.1:9911\nshared-key: /etc/forerun/keys/shared.key\n")
-    host = machine(1, script(**offer(aws, packages[kind])), documents={TAG: service}, instance_id=run_instance(aws, service))
+    host = machine(instance_id=run_instance(aws, service))
+    put_options(aws, "agent", AGENT_OPTIONS.format(host))
+    host.start(script(**offer(aws, packages[kind])))
     assert host.user_data_done() == "success", host.journal()
     follow_role(aws, host, "agent")
     assert capabilities(host, "agent") == {1 << 12 | 1 << 38 | 1 << 39}  # net_admin, perfmon, bpf
@@ -173,7 +172,7 @@ def test_a_core_starts_as_user_data_too_without_any_capability(aws, machine, pac
     aws.client("dynamodb").create_table(
         TableName="forerun", BillingMode="PAY_PER_REQUEST", AttributeDefinitions=[{"AttributeName": "name", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "name", "KeyType": "HASH"}])
-    host = machine(2, script(part="core", **offer(aws, packages["deb"])))
+    host = machine().start(script(part="core", **offer(aws, packages["deb"])))
     assert host.user_data_done() == "success", host.journal()
     follow_role(aws, host, "core")
     assert capabilities(host, "core") == {0}
@@ -182,11 +181,11 @@ def test_a_core_starts_as_user_data_too_without_any_capability(aws, machine, pac
 
 
 def test_it_waits_for_its_role_and_its_options(aws, machine, packages):
-    host = machine(3, script(**offer(aws, packages["deb"])), role="")
+    host = machine(role="").start(script(**offer(aws, packages["deb"])))
     host.wait(lambda: "no role of this instance yet" in host.journal(), "it waits for its role")
     host.set_metadata(role=DEFAULTS["role"])
     host.wait(lambda: "no Parameter.Value: ParameterNotFound" in host.journal(), "it says what is missing")
-    put_options(aws, "agent", "core: 198.18.3.1:9911\nshared-key: /etc/forerun/keys/shared.key\n")
+    put_options(aws, "agent", AGENT_OPTIONS.format(host))
     assert host.user_data_done() == "success", host.journal()
     assert host.state("forerun-agent.service") == "active"
     said = host.journal()
@@ -194,8 +193,7 @@ def test_it_waits_for_its_role_and_its_options(aws, machine, packages):
 
 
 def test_a_package_with_another_checksum_is_not_installed(aws, machine, packages):
-    put_options(aws, "agent", "core: 198.18.4.1:9911\n")
-    host = machine(4, script(**{**offer(aws, packages["deb"]), "sha256": "0" * 64}))
+    host = machine().start(script(**{**offer(aws, packages["deb"]), "sha256": "0" * 64}))
     assert host.user_data_done() == "exit-code"
     assert f"has not the checksum {'0' * 64}" in host.journal()
     assert host.state("forerun-agent.service") == "inactive" and not aws.log("GetSecretValue")
