@@ -283,6 +283,7 @@ static int on_welcome(struct wire_agent *agent, struct part body, char reason[RE
 	}
 	agent->speak_within_ns = welcome.speak_within_ms * NS_PER_MS;
 	agent->silent_after_ns = welcome.silent_after_ms * NS_PER_MS;
+	tls_stream_forget_peer(agent->stream);
 	agent->phase = AGENT_OPEN;
 	agent->spoken_ns = agent->heard_ns = now_ns;
 	agent->status.connected = true;
