@@ -109,8 +109,8 @@ const struct option_spec option_specs[] = {
 		 "name; of simulated agents the first part, \"swarm\"."},
 	{"report-every", "DURATION", OPTION_DURATION, AT(report_ns), COMMAND_AGENT, "1s",
 	 100 * NS_PER_MS, 60 * NS_PER_S,
-	 .help = "Report to the cores this often; a queue that crosses its threshold is reported "
-		 "at once."},
+	 .help = "Report to the cores this often, more often than their --stale-after; a queue "
+		 "that crosses its threshold is reported at once."},
 	{"listen-agents", "ADDRESS", OPTION_TEXT, AT(listen_agents), COMMAND_CORE, ":9911",
 	 .help = "Take connections of agents there (port 0 takes a free one)."},
 	{"ca", "FILE", OPTION_TEXT, AT(ca), WIRES,

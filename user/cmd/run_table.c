@@ -93,8 +93,9 @@ static void cloud_title(struct run *run, char *out, size_t size)
 /* Where to look next, and how it ends. */
 static void table_hint(struct run *run, char *out, size_t size)
 {
-	const char *end = run->options->pin ? "Ctrl-C ends it; --pin keeps counting"
-					    : "Ctrl-C ends it, nothing stays attached";
+	const char *end = !run->signal	      ? "Ctrl-C ends it, instances go on"
+			  : run->options->pin ? "Ctrl-C ends it; --pin keeps counting"
+					      : "Ctrl-C ends it, nothing stays attached";
 	const char *listen = run->options->listen;
 	int host = (int)(strrchr(listen, ':') ? strrchr(listen, ':') - listen : 0);
 
