@@ -72,13 +72,25 @@ def metrics_of(tmp_path, role, *arguments):
         process.wait()
 
 
-def test_metrics_exist(tmp_path):
-    key = tmp_path / "shared.key"
+def shared_key(directory):
+    key = directory / "shared.key"
     key.write_text("0" * 64 + "\n")
-    served = metrics_of(tmp_path, "run") + metrics_of(tmp_path, "core", "--shared-key", key, "--listen-agents", "127.0.0.1:0",
+    return key
+
+
+def test_metrics_exist(tmp_path):
+    served = metrics_of(tmp_path, "run") + metrics_of(tmp_path, "core", "--shared-key", shared_key(tmp_path), "--listen-agents", "127.0.0.1:0",
                                                       "--lock-table", "forerun")
     named = set(re.findall(r"`((?:forerun|process)_[a-z_]+)[`{]", TEXT))
     assert named and not [name for name in named if not re.search(rf"^# TYPE {name} ", served, re.M)]
+
+
+def test_the_brakes_are_those_of_the_core(tmp_path):
+    served = metrics_of(tmp_path, "core", "--shared-key", shared_key(tmp_path), "--listen-agents", "127.0.0.1:0")
+    names = set(re.findall(r'^forerun_brake_holding\{brake="([a-z-]+)"', served, re.M))
+    table = TEXT.partition("\n## Brakes\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`[a-z-]+`(?:, `[a-z-]+`)*) \|", table, re.M)
+    assert names and {name for row in rows for name in re.findall(r"[a-z-]+", row)} == names
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([\w./-]+)\)", TEXT))))

@@ -37,3 +37,13 @@ def test_the_other_core_launches_as_soon_as_it_leads(core, agent, queue, ec2_wor
     asked = {e["params"]["ClientToken"]: int(e["params"]["TargetCapacitySpecification.TotalTargetCapacity"])
              for e in ec2_world.log("CreateFleet")}
     assert collections.Counter(e["token"] for e in ec2_world.ledger()) == asked
+
+
+def test_a_leader_that_is_stopped_hands_over_at_once(core, ec2_world):
+    make_table(ec2_world)
+    lease = ("--lock-table", TABLE, "--lease", "60s")
+    first = core(*lease, name="first")
+    second = core(*lease, name="second", ready=False)
+    assert leads(first)
+    assert first.stop() == 0
+    second.wait(lambda: leads(second), "the second leads, long before the lease has run out", 20)
