@@ -484,6 +484,27 @@ static void what_another_core_launched_counts_in_the_minute(void **state)
 	world_free(&world);
 }
 
+/* Whoever may write tags can burn numbers, and no more. */
+static void a_number_beyond_all_bounds_is_nobodys(void **state)
+{
+	_cleanup_text_ struct text record = {0};
+	struct world world;
+	char token[64];
+
+	(void)state;
+	world_init(&world, WORLD_YAML, WORLD_POOL);
+	token_of_lane(&world, UINT64_MAX, token);
+	another_launched(&world, token, 1, 1, 0);
+	token_of_lane(&world, 900000000000000ULL, token);
+	another_launched(&world, token, 1, 1, 0);
+	world_start(&world);
+	world_run(&world, 300 * NS_PER_MS);
+	core_state_write(world.core, &record);
+	assert_non_null(strstr(record.data, "[900000000000001,"));
+	lead(&world, 2, record.data);
+	world_free(&world);
+}
+
 static void instances_of_another_owner_are_none_of_ours(void **state)
 {
 	struct world world;
@@ -537,6 +558,7 @@ int main(void)
 		cmocka_unit_test(a_record_that_makes_no_sense_does_not_lead),
 		cmocka_unit_test(a_successor_waits_for_what_its_predecessor_launched),
 		cmocka_unit_test(what_another_core_launched_counts_in_the_minute),
+		cmocka_unit_test(a_number_beyond_all_bounds_is_nobodys),
 		cmocka_unit_test(instances_of_another_owner_are_none_of_ours),
 		cmocka_unit_test(a_sync_that_fails_stops_all_acting),
 	};

@@ -79,8 +79,7 @@ struct launch_override {
 
 /* One CreateFleet call, complete: the same order always makes the same bytes. */
 struct launch_order {
-	char token[64]; /* ClientToken: the decision's id, ".2" and so on behind it for its later
-			   attempts */
+	char token[64]; /* ClientToken: "fr-<lane>-<number>"; an old journal's: a decision's id */
 	char decision[48];
 	char pool[CLOUD_NAME_SIZE];
 	char policy[CLOUD_NAME_SIZE];

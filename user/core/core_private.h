@@ -221,6 +221,9 @@ struct instance {
 
 #define COUNT_UNKNOWN UINT32_MAX
 
+/* A larger one in a tag is nobody's; what is written down may be a little larger. */
+#define LANE_NUMBER_MAX 900000000000000ULL
+
 /* One number of a lane's sequence that somebody has used. */
 struct lane_number {
 	uint64_t n;

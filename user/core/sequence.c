@@ -77,7 +77,7 @@ static bool token_parse(const char *token, uint64_t *key, uint64_t *n)
 	memcpy(digits, token + 3, KEY_DIGITS);
 	digits[KEY_DIGITS] = '\0';
 	*key = strtoull(digits, NULL, 16);
-	return parse_u64(token + 4 + KEY_DIGITS, n) == 0 && *n > 0 && *n < UINT64_MAX;
+	return parse_u64(token + 4 + KEY_DIGITS, n) == 0 && *n > 0 && *n <= LANE_NUMBER_MAX;
 }
 
 struct lane *lane_of_token(const struct core *core, const char *token, uint64_t *n)
