@@ -73,8 +73,18 @@ def options(text):
             for block in re.findall(r"options files?\n((?:  [a-z-]+: .*\n)+)", text)]
 
 
+@pytest.fixture
+def inside():
+    """A prefix that runs a command where every port is free."""
+    name = "forerun-test-init"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+    yield ["nsenter", f"--net=/run/netns/{name}"]
+    subprocess.run(["ip", "netns", "del", name], check=True)
+
+
 @pytest.mark.parametrize("way", ["flags", "files"])
-def test_what_is_printed_works_as_printed(way, tmp_path, ending):
+def test_what_is_printed_works_as_printed(way, tmp_path, inside, ending):
     directory = tmp_path / "keys"
     said = run_binary("core", "init", "--dir", directory, "--mtls", "--core-name", "127.0.0.1", "--agent", "web-1").stdout
     core_command, agent_command = commands(said)
@@ -83,13 +93,13 @@ def test_what_is_printed_works_as_printed(way, tmp_path, ending):
             (tmp_path / f"{name}.yaml").write_text(text)
         core_command, agent_command = [[name, "--options-file", tmp_path / f"{name}.yaml"] for name in ("core", "agent")]
     core = object.__new__(Forerun)
-    core.begin([BINARY, *core_command, "--state-dir", tmp_path / "state", "--listen", "127.0.0.1:0", "--format", "json"],
+    core.begin([*inside, BINARY, *core_command, "--state-dir", tmp_path / "state", "--listen", "127.0.0.1:0", "--format", "json"],
                tmp_path / "state", {})
     ending(core)
     core.wait(lambda: core.port, "the start line")
     assert core.agents_port == 9911
     agent = object.__new__(Agent)
-    agent.begin([BINARY, *agent_command, "--listen", "127.0.0.1:0", "--format", "json"], tmp_path / "agent",
+    agent.begin([*inside, BINARY, *agent_command, "--listen", "127.0.0.1:0", "--format", "json"], tmp_path / "agent",
                 {"AWS_EC2_METADATA_DISABLED": "true"})
     ending(agent)
     agent.connected()
