@@ -31,6 +31,7 @@ class Aws(Proxy):
         self.static = static
         self.forwarded = forwarded  # answers that are the same in all worlds
         self.table = LockTable()
+        self.calm = False
         self.signals = []  # of what was stopped or killed at a call
         self.freezing = None  # called with client and seconds
 
@@ -51,6 +52,8 @@ class Aws(Proxy):
         return self.forwarded[key]
 
     def signal_client(self, fault, entry):
+        if self.calm:
+            return  # its call was under way when the faults ended
         self.signals.append({"t": time.time(), "client": entry["client"], "n": entry["n"], **fault})
         if fault.get("signal") == signal.SIGSTOP:
             self.freezing(entry["client"], fault["thaw_s"])

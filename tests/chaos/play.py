@@ -164,6 +164,7 @@ class Play:
 
     async def calm(self):
         """No more faults, all networks open, no process stopped."""
+        self.aws.calm = True
         self.aws.control({"faults": [], "gates": {}, "skew_s": 0})
         self.aws.state.buckets.clear()
         for relays in self.relays.values():

@@ -86,7 +86,7 @@ def demands(chance, drawn, length):
 
 def cloud_events(chance, length, locked):
     found = []
-    for _ in range(chance.choice([0, 1, 2, 3, 4])):
+    for _ in range(chance.choice([0, 1, 2, 3, 4, 6])):
         group = chance.choice(["launch"] * 4 + ["look"] * 2 + ["end"] + (["lock"] * 2 if locked else []))
         names, actions = {"launch": (LAUNCH_FAULTS, ["CreateFleet"]), "look": (LOOK_FAULTS, ["DescribeInstances"]),
                           "end": (END_FAULTS, ["TerminateInstances"]), "lock": (LOCK_FAULTS, LOCK_ACTIONS)}[group]
@@ -118,7 +118,7 @@ def at_a_call(chance, locked):
 def process_events(chance, length, cores, locked):
     """Deaths and standstills. What comes after a death (how soon, with which disk) is in lives()."""
     found = []
-    for _ in range(chance.choice([0, 1, 1, 2, 3])):
+    for _ in range(chance.choice([0, 1, 1, 2, 3, 4])):
         at = round(chance.uniform(0, length), 2)
         kind = chance.choice(["kill", "kill", "kill_at", "kill_at", "freeze", "freeze_at"])
         if kind == "kill":
@@ -135,7 +135,7 @@ def process_events(chance, length, cores, locked):
 
 def network_events(chance, length, cores, drawn, kind):
     found, locked = [], kind == "pair"
-    for _ in range(chance.choice([0, 0, 1, 1, 2])):
+    for _ in range(chance.choice([0, 0, 1, 1, 2, 3])):
         at = round(chance.uniform(0, length), 2)
         until = round(at + chance.uniform(0.3, 3), 2)
         between = chance.choice(["aws"] + (["agents", "agents"] if kind != "run" else []) + (["lock", "lock"] if locked else []))
