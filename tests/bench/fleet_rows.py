@@ -4,13 +4,14 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import statistics
 import subprocess
 import time
 import zlib
 
-from parts import TOOLS, cpu_seconds, fdatasync_ms, progress, resident_mib, spread
+from parts import ROOT, TOOLS, cpu_seconds, fdatasync_ms, progress, resident_mib, spread
 from host_rows import EDGE_LISTENERS, burst, edge_config, edge_pairs, listen
 from running import BINARY, METRICS
 from whole import World, free_port
@@ -132,9 +133,12 @@ def bench_ingest(directory, options):
 # ---- many services, long histories ----
 
 
+def told(*command):
+    return json.loads(subprocess.run([str(c) for c in command], check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
 def bench_decide(directory, options):
-    text = subprocess.run([TOOLS / "bench_core"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(text)
+    return told(TOOLS / "bench_core")
 
 
 def one_story(world):
@@ -192,7 +196,8 @@ def bench_replay(directory, options):
             if done.returncode != 0 or f"-{options.decisions}" not in done.stdout:
                 raise RuntimeError(f"the history was not replayed: {done.stderr[-500:]}{done.stdout[:200]}")
         size = (state / "journal").stat().st_size
-        return {"decisions": options.decisions, "lines_each": len(story) + 1, "mib": round(size / (1 << 20), 1), "seconds": round(statistics.median(times), 3)}
+        return {"decisions": options.decisions, "lines_each": len(story) + 1, "mib": round(size / (1 << 20), 1), "seconds": round(statistics.median(times), 3),
+                "core": told(TOOLS / "bench_replay", options.decisions, options.instances)}
 
 
 def bench_reconcile(directory, options):
@@ -216,6 +221,20 @@ def bench_reconcile(directory, options):
                                  "resident_mib": round(resident_mib(core.process.pid), 1)}
             core.kill()
         return {"instances": options.instances, **found}
+
+
+# ---- which TLS ----
+
+
+def bench_tls(directory, options):
+    """The server's side of one library beside another, as far as they are installed."""
+    done = subprocess.run([ROOT / "tests/bench/tls_libraries.sh", str(options.agents // 5), "200000"], check=True, stdout=subprocess.PIPE, text=True)
+    lines = done.stdout.splitlines()
+    found = {}
+    for line in lines:
+        match = re.match(r"(\S+ \S+)\s+([\d.]+) KiB/connection\s+([\d.]+) us/handshake\s+([\d.]+) us/record", line)
+        found[match[1]] = {"kib_each": float(match[2]), "handshake_us": float(match[3]), "record_us": float(match[4])}
+    return found
 
 
 # ---- takeover ----
@@ -303,8 +322,19 @@ def rows(results):
             yield ("  resident memory", f"{one['resident_mib']:.0f} MiB", "300 MiB", reached(one["resident_mib"] <= 300))
             yield ("  the core is killed and comes back: all agents back, CPU for it", f"{one['storm_back_s']:.1f} s, {one['storm_cpu_s']:.1f} s", "", "")
         yield ("  carried on to 100,000 agents", f"{r['for_100000']['cpu_percent_of_one_core']:.0f} % of a core, {r['for_100000']['resident_mib']:,} MiB", "", "")
+    if r := results.get("tls"):
+        for name, one in r.items():
+            yield (f"TLS 1.3 with {name}: memory a connection, CPU a handshake, CPU a record",
+                   f"{one['kib_each']:.1f} KiB, {one['handshake_us']:.0f} us, {one['record_us']:.2f} us", "", "")
+    if r := results.get("decide"):
+        yield (f"one tick over {r['services']:,} services of {r['hosts']:,} hosts; when all are held", f"{r['tick_ms']:.1f} ms; {r['held_tick_ms']:.1f} ms",
+               "10 ms", reached(max(r["tick_ms"], r["held_tick_ms"]) <= 10))
+        yield ("  a frame of one host; an edge", f"{r['frame_us']:.1f} us; {r['edge_us']:.1f} us", "", "")
     if r := results.get("replay"):
         yield (f"journal of {r['decisions']:,} decisions ({r['mib']:.0f} MiB) read back", f"{r['seconds']:.2f} s", "1 s", reached(r["seconds"] <= 1))
+        c = r["core"]
+        yield (f"  the core's part of another one ({c['bytes'] / 1e6:.0f} MB), CPU; {c['instances']:,} instances adopted", f"{c['replay_cpu_seconds']:.2f} s; "
+               f"{c['adopted_cpu_ms']:.1f} ms", "", "")
     if r := results.get("reconcile"):
         one, none = r[str(r["instances"])], r["0"]
         yield (f"{r['instances']:,} instances found at the start: CPU more than with none", f"{one['cpu_s'] - none['cpu_s']:.2f} s", "", "")
@@ -315,5 +345,5 @@ def rows(results):
                f"{r['lease_s'] + 0.2:.1f} s", reached(r["worst_s"] <= r["lease_s"] + 0.2))
 
 
-BENCHES = {"fleet_edge": bench_fleet_edge, "gather": bench_gather, "ingest": bench_ingest, "decide": bench_decide, "replay": bench_replay,
+BENCHES = {"fleet_edge": bench_fleet_edge, "gather": bench_gather, "ingest": bench_ingest, "tls": bench_tls, "decide": bench_decide, "replay": bench_replay,
            "reconcile": bench_reconcile, "takeover": bench_takeover}
