@@ -25,7 +25,14 @@ from running import BINARY, Forerun, run_binary, write_config  # noqa: E402
 from testbed import Ec2  # noqa: E402
 
 HOSTS = 3
-TARGET = 8  # connections waiting for each instance
+TARGET = 8  # connections waiting, on all hosts together
+METRICS = f"""
+    - type: External
+      external:
+        metric:
+          name: forerun_accept_queue_depth
+          selector: {{matchLabels: {{port: "{PORT}", window: 300ms, statistic: peak}}}}
+        target: {{type: Value, value: "{TARGET}"}}"""
 STEP = 40  # connections to each host
 LIGHT_S, STEP_S = 3, 40
 PENDING_S = 4.0
@@ -243,7 +250,7 @@ def start_ec2(stack, directory, timeline):
     stack.callback(ec2.close)
     world = ec2.make_world()
     make_table(ec2)
-    config = write_config(directory / "config", world, PORT, policy=SERVICE, most=HOSTS + 6, target=str(TARGET),
+    config = write_config(directory / "config", world, PORT, policy=SERVICE, most=HOSTS + 6, metrics=METRICS,
                           types="c7g.large, c7g.xlarge, m7g.large, c6g.large", zones="us-east-1a, us-east-1b, us-east-1c")
     policy = config / "policy.yaml"
     text = policy.read_text()
@@ -288,8 +295,8 @@ def start_all(stack, directory, timeline):
             cores[0].wait(cores[0].leads_since, "core-a leads")
     start_agents(hosts, cores, key, ec2.environment(FORERUN_OPTIONS_FILE="/dev/null"))
     cores[0].ready()
-    timeline.say(f"core-a leads, core-b stands by, {HOSTS} agents report to both; policy: at most {TARGET} connections waiting for each "
-                 "instance")
+    timeline.say(f"core-a leads, core-b stands by, {HOSTS} agents report to both; policy: at most {TARGET} connections waiting "
+                 "in all")
     return ec2, hosts, cores
 
 
@@ -310,10 +317,12 @@ def play(directory, timeline):
         story.follow(LIGHT_S + 0.5, lambda: all(one.poll() is not None for one in light))
         timeline.zero = time.time()
         print()
-        steps = [host.load(STEP, STEP_S) for host in hosts]
-        for one in steps:
-            stack.callback(end, one)
-        timeline.say(f"the load steps up to {STEP} connections to each host, each with one request", timeline.zero, True)
+        steps = []
+        for host in hosts:
+            steps.append(host.load(STEP, STEP_S))
+            stack.callback(end, steps[-1])
+            timeline.say(f"the load on {host.name} steps up to {STEP} connections, each with one request", bold=True)
+            story.follow(0.4)
         story.follow(8, lambda: bool(story.calls))
         story.follow(2)
         if story.calls:

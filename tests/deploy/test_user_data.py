@@ -90,7 +90,7 @@ def put_options(aws, part, text):
 
 
 def test_shellcheck_has_nothing_against_the_scripts():
-    scripts = [SCRIPT, pathlib.Path(__file__).parent / "boot.sh"]
+    scripts = [SCRIPT, pathlib.Path(__file__).parent / "boot.sh", *(ROOT / "scripts").glob("demo*.sh")]
     done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout
 
