@@ -95,7 +95,7 @@ static int replay_decision(struct core *core, const cJSON *json, char reason[160
 	record->decision.replicas_before = (int32_t)count_of(json, "before", INT32_MAX);
 	record->decision.replicas_wanted = (int32_t)count_of(json, "wanted", INT32_MAX);
 	record->decision.replicas_decided = (int32_t)count_of(json, "decided", INT32_MAX);
-	record->count = (uint32_t)count_of(json, "count", INT32_MAX);
+	record->count = (uint32_t)count_of(json, "count", INSTANCES_MAX);
 	set_text(record->decision.signals, text_of(json, "signals"));
 	set_text(record->decision.arithmetic, text_of(json, "arithmetic"));
 	set_text(record->decision.limits, text_of(json, "limits"));
@@ -176,14 +176,14 @@ static int replay_order(struct core *core, const cJSON *json, char reason[160])
 	open->order.capacity_type = strcmp(text_of(json, "capacity_type"), "spot") == 0
 					    ? CAPACITY_SPOT
 					    : CAPACITY_ON_DEMAND;
-	open->order.count = (uint32_t)count_of(json, "count", INT32_MAX);
+	open->order.count = (uint32_t)count_of(json, "count", INSTANCES_MAX);
 	replay_overrides(&open->order, cJSON_GetObjectItemCaseSensitive(json, "overrides"));
 	replay_tags(&open->order, cJSON_GetObjectItemCaseSensitive(json, "tags"));
 	open->order.sequence = count_of(json, "sequence", 1e15);
 	open->order.epoch = count_of(json, "epoch", 1e15);
 	open->made_wall_ns = ns_of(json, "wall_us");
 	record->attempts = (uint32_t)count_of(json, "attempt", 1000);
-	record->decision.failed = (uint32_t)count_of(json, "failed", INT32_MAX);
+	record->decision.failed = (uint32_t)count_of(json, "failed", INSTANCES_MAX);
 	order_add(core, open);
 	lane_replay_order(core, open->lane, open->order.sequence, open->made_wall_ns);
 	replay_launch(core, open);
@@ -335,8 +335,8 @@ static int replay_closed(struct core *core, const cJSON *json)
 	if (!record)
 		return 0;
 	record->decision.closed = true;
-	record->decision.launched = (uint32_t)count_of(json, "launched", INT32_MAX);
-	record->decision.failed = (uint32_t)count_of(json, "failed", INT32_MAX);
+	record->decision.launched = (uint32_t)count_of(json, "launched", INSTANCES_MAX);
+	record->decision.failed = (uint32_t)count_of(json, "failed", INSTANCES_MAX);
 	return 0;
 }
 

@@ -8,6 +8,8 @@
 
 #include "core/core_private.h"
 
+#define INSTANCES_MAX 1000000 /* of one decision: more is nonsense */
+
 const char *text_of(const cJSON *object, const char *key); /* "" when it is none */
 double number_of(const cJSON *object, const char *key); /* NaN when it is none */
 /* A number within [0, most]; what is none or lies outside is the nearest bound. */

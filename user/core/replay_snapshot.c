@@ -187,8 +187,8 @@ static int replay_record(struct core *core, const cJSON *json, char reason[160])
 		return no_sense(reason, "a record of decision %.60s, which is not there",
 				text_of(json, "decision"));
 	record->attempts = (uint32_t)count_of(json, "attempts", 1000);
-	record->decision.launched = (uint32_t)count_of(json, "launched", INT32_MAX);
-	record->decision.failed = (uint32_t)count_of(json, "failed", INT32_MAX);
+	record->decision.launched = (uint32_t)count_of(json, "launched", INSTANCES_MAX);
+	record->decision.failed = (uint32_t)count_of(json, "failed", INSTANCES_MAX);
 	record->decision.closed = is_true(json, "closed");
 	return 0;
 }

@@ -101,10 +101,8 @@ static int lane_read(struct core *core, const cJSON *item, bool apply, struct mo
 	const cJSON *it, *list = cJSON_IsArray(item) ? cJSON_GetArrayItem(item, 2) : NULL;
 	uint64_t next, seen, n, expected;
 	struct lane *lane = NULL;
-	char *end;
-	uint64_t key = strtoull(item->string, &end, 16);
 
-	if (strlen(item->string) != 16 || *end)
+	if (strlen(item->string) != 16 || strspn(item->string, "0123456789abcdef") != 16)
 		return -EBADMSG;
 	if (!number_at(list ? cJSON_GetArrayItem(item, 0) : item, &next) || !next)
 		return -EBADMSG;
@@ -112,7 +110,7 @@ static int lane_read(struct core *core, const cJSON *item, bool apply, struct mo
 	if (list && (!number_at(cJSON_GetArrayItem(item, 1), &seen) || seen >= next))
 		return -EBADMSG;
 	if (apply) {
-		lane = lane_by_key(core, key);
+		lane = lane_by_key(core, strtoull(item->string, NULL, 16));
 		lane_record(lane, next, seen);
 	}
 	cJSON_ArrayForEach (it, list) {
