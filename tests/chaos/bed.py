@@ -20,6 +20,7 @@ from proxy import Proxy, start_moto  # noqa: E402
 from testbed import end_with_parent  # noqa: E402
 from world import make_world  # noqa: E402
 
+PIPE = subprocess.PIPE
 ALWAYS_THE_SAME = {"DescribeSubnets", "DescribeSecurityGroups", "DescribeImages", "GetParameter", "GetInstanceProfile"}
 
 
@@ -209,4 +210,6 @@ async def spawn(command, environment, errors, **options):
                                                 **options)
 
 
-PIPE = subprocess.PIPE
+def now():
+    """The clock of the ledger and the log."""
+    return time.time()

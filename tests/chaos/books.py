@@ -95,6 +95,19 @@ def fenced(schedule, log, writes, freezes):
         yield f"{len(late)} calls of who did not hold the lock ({len(freezes)} standstills): {late}"
 
 
+PAUSE_SEEN_S = 2.0  # it is looked for once a second, on a machine that may be busy
+
+
+def paused(log, notes):
+    """While the kill switch is on nothing is launched or terminated, and nothing is asked for again."""
+    begun = [note["t"] for note in notes if note["what"] == "paused"]
+    ended = [note["t"] for note in notes if note["what"] == "resumed"]
+    for call in log:
+        if call["action"] in ("CreateFleet", "TerminateInstances") and call["params"].get("DryRun") != "true":
+            if any(start + PAUSE_SEEN_S < call["t_kernel"] < end for start, end in zip(begun, ended)):
+                yield f"call {call['n']} ({call['action']} of {call['client']}) while everything was paused"
+
+
 def epochs_grow(schedule, entries, writes):
     """Each change of hands is a new epoch, and what is launched carries one that was taken before."""
     for (_, client, epoch, _), (when, following, later, _) in zip(writes, writes[1:]):
@@ -146,6 +159,6 @@ def at_rest(schedule, entries, replicas):
 def check(schedule, entries, log, notes, writes, freezes):
     found = []
     for check_one in (no_duplicate(schedule, entries, notes), nobody_elses(schedule, entries), within_limits(schedule, entries, log),
-                      fenced(schedule, log, writes, freezes), epochs_grow(schedule, entries, writes), refusals(log)):
+                      fenced(schedule, log, writes, freezes), paused(log, notes), epochs_grow(schedule, entries, writes), refusals(log)):
         found += check_one
     return found

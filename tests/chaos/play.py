@@ -9,8 +9,9 @@ import shutil
 import time
 
 import books
-from bed import Relay
-from processes import Core, Failed, RealQueue, Swarm, command_of, now, shared_key, write_documents
+from bed import Relay, now
+from installation import command_of, shared_key, write_documents
+from processes import Core, Failed, RealQueue, Swarm
 from schedule import ACTIVE
 
 READY_S = 60
@@ -136,6 +137,14 @@ class Play:
     async def do_gate(self, gate, how):
         gates = {k: v for k, v in self.aws.state.settings["gates"].items() if k != gate}
         self.aws.control({"gates": {**gates, gate: how} if how else gates})
+
+    async def do_pause(self, s):
+        file = self.directory / "pause"
+        file.write_text("chaos\n")
+        self.note("paused")
+        await asyncio.sleep(s)
+        file.unlink()
+        self.note("resumed")
 
     async def do_cut(self, core, service, how):
         self.relays[core][service].cut(how)

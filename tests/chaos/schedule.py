@@ -153,6 +153,14 @@ def network_events(chance, length, cores, drawn, kind):
     return found
 
 
+def pause(chance, length):
+    """The kill switch, in one schedule of six: longer than it takes to be seen."""
+    if chance.random() < 0.83:
+        return []
+    at = round(chance.uniform(0, length * 0.6), 2)
+    return [[at, "pause", {"s": round(chance.uniform(2.5, 4), 2)}]]
+
+
 def lives(chance):
     """What follows each death of one core, in order."""
     return [{"after_s": round(chance.choice([0.05, chance.uniform(0.1, 2)]), 2), "empty_disk": chance.random() < 0.4} for _ in range(12)]
@@ -169,7 +177,7 @@ def draw(seed):
         drawn = {"web": {**drawn["web"], "hosts": 1}}
     pool = offers(chance)
     events = (demands(chance, drawn, length) + cloud_events(chance, length, locked) + process_events(chance, length, cores, locked)
-              + network_events(chance, length, cores, drawn, kind))
+              + network_events(chance, length, cores, drawn, kind) + pause(chance, length))
     settings = {"seed": chance.randrange(1 << 31), "capacity": capacity(chance, pool),
                 "hidden_s": [0, round(chance.choice([0, 0.3, HIDDEN_MOST_S]), 2)], "pending_s": [0, round(chance.uniform(0, 1.5), 2)],
                 "shutting_down_s": round(chance.choice([0, 0.5]), 2)}

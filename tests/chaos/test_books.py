@@ -3,7 +3,6 @@
 
 import copy
 
-import bed  # noqa: F401  its path to tests/ec2
 import books
 import pytest
 
@@ -64,6 +63,11 @@ def without_the_lock(case):
     case["log"].append(call(2, "b", 15.0, "t-1"))
 
 
+def while_paused(case):
+    case["notes"] += [{"what": "paused", "t": 12.0}, {"what": "resumed", "t": 16.0}]
+    case["log"].append(call(2, "a", 14.5, "t-1"))
+
+
 def an_epoch_that_nobody_took(case):
     case["entries"][0]["tags"]["forerun.dev/epoch"] = "7"
 
@@ -92,7 +96,7 @@ def a_wrong_signature(case):
     (one_too_many, "3 alive when i-3"), (before_it_was_asked_for, "demand had asked for 0"),
     (a_token_that_launched_more_than_it_was_for, "2 instances, asked for [1]"), (a_token_of_two_decisions, "several decisions"),
     (for_nobody, "without saying for whom"), (after_the_lock_was_lost, "who did not hold the lock"), (without_the_lock, "who did not hold the lock"),
-    (an_epoch_that_nobody_took, "carries epoch 7"), (an_epoch_for_two, "from a with epoch 1 to b with epoch 1"), (too_many_cpus, "4 vCPUs"),
+    (while_paused, "while everything was paused"), (an_epoch_that_nobody_took, "carries epoch 7"), (an_epoch_for_two, "from a with epoch 1 to b with epoch 1"), (too_many_cpus, "4 vCPUs"),
     (too_dear, "0.1920 USD an hour"), (too_fast, "2 instances asked for within a minute"), (a_wrong_signature, "SignatureDoesNotMatch"),
 ])
 def test_what_does_not_add_up_is_found(spoil, words):
