@@ -111,6 +111,64 @@ static void a_taken_number_holds_until_all_of_it_is_shown(void **state)
 	world_free(&world);
 }
 
+/* Also over a restart, from all lines or from the short form: it goes on from when it began. */
+static void a_hold_outlives_a_restart(void **state)
+{
+	struct world world;
+	char token[64];
+
+	(void)state;
+	for (int shortened = 0; shortened < 2; shortened++) {
+		world_new(&world);
+		token_of_lane(&world, 1, token);
+		another_launched(&world, token, 3, 2, 200 * NS_PER_S);
+		order_wanted(&world, 55);
+		world_answer(&world);
+		seconds(&world, 100);
+		if (shortened)
+			world_rewrite(&world);
+		world_crash(&world);
+		world_restart(&world);
+		seconds(&world, 195);
+		assert_int_equal(world.launch_calls, 1);
+		seconds(&world, 10);
+		assert_int_equal(world.launch_calls, 2);
+		assert_int_equal(world.called.at[0].count, 3);
+		world_free(&world);
+	}
+}
+
+/* A call of which nobody knows any more arrives late: the next order has its number by then. */
+static void a_refused_number_goes_to_the_next_order(void **state)
+{
+	struct launch_order late;
+	struct world world;
+
+	(void)state;
+	world_new(&world);
+	order_wanted(&world, 35);
+	order_copy(&late, &world.called.at[0]);
+	world_crash(&world);
+	while (world.journal.count)
+		free(world.journal.at[--world.journal.count]);
+	world.synced.count = world.durable = 0;
+	world_restart(&world);
+	world_describe(&world);
+	world_run(&world, 300 * NS_PER_MS);
+	world.fault.refuse = true;
+	world_answer(&world);
+	world.fault.refuse = false;
+	seconds(&world, 10); /* past the back-off */
+	assert_string_equal(world.called.at[0].token, late.token);
+	while (world_answer(&world))
+		;
+	ec2_create_fleet(&world, &late);
+	assert_int_equal(world.mismatches, 1);
+	assert_int_equal(world.instances.count, 3);
+	launch_order_free(&late);
+	world_free(&world);
+}
+
 /* It launched fewer than it asked for: then only time can tell. */
 static void a_taken_number_holds_for_visible_within_at_most(void **state)
 {
@@ -543,6 +601,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(more_demand_waits_and_becomes_one_order),
 		cmocka_unit_test(a_taken_number_holds_until_all_of_it_is_shown),
+		cmocka_unit_test(a_hold_outlives_a_restart),
+		cmocka_unit_test(a_refused_number_goes_to_the_next_order),
 		cmocka_unit_test(a_taken_number_holds_for_visible_within_at_most),
 		cmocka_unit_test(a_lost_history_goes_on_far_above_it),
 		cmocka_unit_test(an_empty_disk_goes_on_behind_what_is_shown),
