@@ -260,6 +260,7 @@ def bench_takeover(directory, options):
         times = []
         for life in range(1, options.repeats + 1):
             leader = wait_for_leader(cores)
+            wait_for_agents(cores.values())
             time.sleep(LEASE_S / 2 + 1)
             since = len(world.ec2.log())
             killed = time.time()
@@ -280,15 +281,28 @@ def bench_takeover(directory, options):
         return {"lease_s": LEASE_S, "takeover_s": spread(times, 3), "worst_s": round(max(times), 3)}
 
 
+def said(core):
+    """The newest status line."""
+    return next((line for line in reversed(core.lines) if line.get("type") == "status"), {})
+
+
 def wait_for_leader(cores):
     until = time.monotonic() + 60
     while time.monotonic() < until:
         for name, core in cores.items():
-            said = next((line for line in reversed(core.lines) if line.get("type") == "status"), {})
-            if (said.get("lease") or {}).get("leading"):
+            if (said(core).get("lease") or {}).get("leading"):
                 return name
         time.sleep(0.1)
     raise RuntimeError("nobody took the lead")
+
+
+def wait_for_agents(cores):
+    """A standby is warm when the agents report to it; to one that has just come back they come within half a minute."""
+    until = time.monotonic() + 60
+    while not all(said(core).get("agents", {}).get("connected") for core in cores):
+        if time.monotonic() > until:
+            raise RuntimeError("a core without its agent")
+        time.sleep(0.1)
 
 
 def first_call(ec2, since, seconds):
