@@ -106,6 +106,16 @@ def test_what_does_not_add_up_is_found(spoil, words):
     assert any(words in problem for problem in found), found
 
 
+def test_a_limit_may_be_passed_only_by_what_another_core_launched_unseen():
+    case = good()
+    case["schedule"]["brake"] = {"kind": "cpu", "value": 2}
+    for entry, client in zip(case["entries"], "ab"):
+        entry.update(asked={"client": client, "t_kernel": 11.0}, hidden_s=0.5)
+    assert not any("vCPUs" in problem for problem in books.check(**case))
+    case["entries"][1]["launched"] = 13.1
+    assert any("vCPUs" in problem for problem in books.check(**case)), "EC2 had shown the first one by then"
+
+
 def test_one_call_may_be_late_for_each_standstill():
     case = good()
     case["log"].append(call(2, "a", 20.5, "t-1"))
