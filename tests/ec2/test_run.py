@@ -332,10 +332,10 @@ def test_http_answers_are_what_they_should_be(start, queue):
     queue.depth = 30
     forerun.decision(closed=False)
     assert forerun.get("/healthz") == (200, "ok\n") and forerun.get("/readyz") == (200, "ready\n")
-    status, metrics = forerun.get("/metrics")
+    depth = re.compile(rf'^forerun_accept_queue_depth{{[^}}]*port="{queue.port}"[^}}]*}} [1-9]', re.M)  # a mean of 300 ms
+    metrics = forerun.wait(lambda: (page := forerun.get("/metrics")[1]) and depth.search(page) and page, "a depth in /metrics")
     checked = subprocess.run(["promtool", "check", "metrics"], input=metrics, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert (checked.returncode, checked.stdout) == (0, ""), "not a word"
-    assert re.search(rf'^forerun_accept_queue_depth{{[^}}]*port="{queue.port}"[^}}]*}} [1-9]', metrics, re.M)
     _, open_metrics = forerun.get("/metrics", {"Accept": "application/openmetrics-text; version=1.0.0"})
     assert open_metrics.endswith("# EOF\n")
     listeners = json.loads(forerun.get("/v1/signals")[1])["listeners"]
