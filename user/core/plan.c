@@ -45,12 +45,17 @@ static uint32_t launches_in_last_minute(struct core *core, uint64_t now_ns)
 	return used;
 }
 
-/* What a call did not launch does not count. */
+/* What a call did not launch does not count. The newest stand last, and a journal has many. */
 void launches_forget(struct core *core, const char *token, uint32_t unused)
 {
-	vec_for_each (launch, &core->launches)
-		if (strcmp(launch->token, token) == 0)
-			launch->count -= MIN(unused, launch->count);
+	for (size_t i = core->launches.count; unused && i-- > 0;) {
+		struct launch_count *launch = &core->launches.at[i];
+
+		if (strcmp(launch->token, token) != 0)
+			continue;
+		launch->count -= MIN(unused, launch->count);
+		return;
+	}
 }
 
 static bool offer_failed(const struct record *record, const struct offer *offer,

@@ -139,15 +139,22 @@ static bool number_seen(const struct core *core, const struct lane_number *numbe
  * when EC2 shows it, or would. */
 static void lane_advance(const struct core *core, struct lane *lane, uint64_t asked_ns)
 {
+	size_t at = lane->numbers.count;
 	uint64_t seen;
 
-	vec_for_each (number, &lane->numbers)
-		if (number->n == lane->settled + 1 && number_settled(number))
+	/* They stand in their order, and most often only the newest is not settled yet. */
+	while (at && lane->numbers.at[at - 1].n > lane->settled)
+		at--;
+	for (; at < lane->numbers.count; at++)
+		if (lane->numbers.at[at].n == lane->settled + 1 &&
+		    number_settled(&lane->numbers.at[at]))
 			lane->settled++;
 	seen = lane->settled;
 	vec_for_each (number, &lane->numbers)
-		if (number->n <= seen && number->ended && !number_seen(core, number, asked_ns))
+		if (number->n <= seen && number->ended && !number_seen(core, number, asked_ns)) {
 			seen = number->n - 1;
+			break;
+		}
 	lane->seen = MAX(lane->seen, seen);
 	while (lane->numbers.count && lane->numbers.at[0].n <= lane->seen)
 		vec_remove(&lane->numbers, 0);
