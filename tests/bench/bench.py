@@ -58,6 +58,9 @@ def main():
     parser.add_argument("--instances", type=int, default=10_000, help="that a core finds")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
+    unknown = [name for name in options.only.split(",") if name not in BENCHES]
+    if unknown:
+        parser.error(f"--only: found {', '.join(unknown)}, expected of {', '.join(BENCHES)}")
     if os.geteuid() != 0:
         print("the benches load kernel programs: run them as root (sudo make bench)", file=sys.stderr)
         return 1
