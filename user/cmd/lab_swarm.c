@@ -3,7 +3,7 @@
 #include <signal.h>
 
 #include "cmd/run.h"
-#include "lab/swarm.h"
+#include "lab/lab.h"
 
 static void check_keys(const struct options *options, struct wire_auth *auth,
 		       struct problems *problems)

@@ -41,4 +41,6 @@ int lab_generate(const struct lab_config *config, const char *shape, double seco
 
 #include "lab/swarm.h"
 
+#include "lab/swarm.h"
+
 #endif
