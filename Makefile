@@ -11,7 +11,7 @@ V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
 
 # From the top down: a room may use those before it.
-ROOMS := base probe place signal export wire core cloud kube lab
+ROOMS := base probe place signal export wire documents plan core cloud kube lab
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wformat=2 -Wno-missing-field-initializers
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)

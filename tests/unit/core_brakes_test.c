@@ -331,7 +331,11 @@ static void quota_is(struct world *world, double standard)
 		{"Running On-Demand Standard instances", CAPACITY_ON_DEMAND, "a,c,d,h,i,m,r,t,z",
 		 0},
 	};
-	struct catalog catalog = {offerings, ARRAY_SIZE(offerings), 1, quotas, ARRAY_SIZE(quotas)};
+	struct catalog catalog = {.offerings = offerings,
+				  .count = ARRAY_SIZE(offerings),
+				  .fetched_wall_ns = 1,
+				  .quotas = quotas,
+				  .quotas_count = ARRAY_SIZE(quotas)};
 
 	core_catalog(world->core, &catalog);
 }

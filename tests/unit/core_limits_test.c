@@ -224,7 +224,7 @@ static void an_unknown_price_is_held_when_money_is_limited(void **state)
 	struct world world;
 	const struct offering unpriced =
 		world_offering("m5.large", "us-east-1a", CAPACITY_ON_DEMAND, 2, NAN);
-	const struct catalog catalog = {&unpriced, 1, 1};
+	const struct catalog catalog = {.offerings = &unpriced, .count = 1, .fetched_wall_ns = 1};
 
 	(void)state;
 	limited(&world, "", M5_ON_DEMAND);
@@ -243,7 +243,7 @@ static void an_unknown_price_is_fine_when_it_is_not(void **state)
 	struct world world;
 	const struct offering unpriced =
 		world_offering("m5.large", "us-east-1a", CAPACITY_ON_DEMAND, 2, NAN);
-	const struct catalog catalog = {&unpriced, 1, 1};
+	const struct catalog catalog = {.offerings = &unpriced, .count = 1, .fetched_wall_ns = 1};
 
 	(void)state;
 	limited(&world, "", M5_ON_DEMAND);
@@ -342,7 +342,7 @@ static void requirements_choose_offerings(void **state)
 		struct world world;
 		struct offering offering =
 			world_offering(rows[i].type, rows[i].zone, CAPACITY_ON_DEMAND, 2, 0.1);
-		struct catalog catalog = {&offering, 1, 1};
+		struct catalog catalog = {.offerings = &offering, .count = 1, .fetched_wall_ns = 1};
 		char requirement[256];
 
 		offering.bare_metal = strstr(rows[i].type, "metal") != NULL;
@@ -367,7 +367,7 @@ static void dear_spot_is_left_out(void **state)
 		world_offering("m5.large", "us-east-1a", CAPACITY_SPOT, 2, 0.2),
 		world_offering("m5.large", "us-east-1a", CAPACITY_ON_DEMAND, 2, 0.1),
 	};
-	const struct catalog catalog = {offerings, 2, 1};
+	const struct catalog catalog = {.offerings = offerings, .count = 2, .fetched_wall_ns = 1};
 
 	(void)state;
 	world_init(&world, WORLD_YAML, WORLD_POOL);
@@ -397,7 +397,8 @@ static void an_order_names_at_most_sixty_types(void **state)
 		}
 	world_init(&world, WORLD_YAML, WORLD_POOL);
 	world_start(&world);
-	catalog = (struct catalog){offerings.at, offerings.count, 1};
+	catalog = (struct catalog){
+		.offerings = offerings.at, .count = offerings.count, .fetched_wall_ns = 1};
 	core_catalog(world.core, &catalog);
 	world_queue(&world, 35);
 	world_run(&world, NS_PER_S);

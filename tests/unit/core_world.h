@@ -440,7 +440,8 @@ static inline void world_catalog(struct world *world)
 		world_offering("c5.xlarge", "us-east-1a", CAPACITY_ON_DEMAND, 4, 0.17),
 		world_offering("p5.48xlarge", "us-east-1a", CAPACITY_ON_DEMAND, 192, 98),
 	};
-	struct catalog catalog = {offerings, ARRAY_SIZE(offerings), 1};
+	struct catalog catalog = {
+		.offerings = offerings, .count = ARRAY_SIZE(offerings), .fetched_wall_ns = 1};
 
 	core_catalog(world->core, &catalog);
 }

@@ -38,7 +38,7 @@ static void scaled(struct policy_state *policy, int32_t replicas, int32_t change
 
 /* ---- up ---- */
 
-static void decide_up(struct core *core, const struct evaluation *e, const struct plan *plan,
+static void decide_up(struct core *core, const struct evaluation *e, const struct launch_plan *plan,
 		      uint32_t count, const char *limits)
 {
 	struct record *record = record_new(core, DECISION_SCALE_UP, e->policy, e->now);
@@ -70,8 +70,8 @@ static void decide_up(struct core *core, const struct evaluation *e, const struc
 }
 
 /* What made the order smaller, or took all of it. */
-static void plan_brakes(struct core *core, const struct evaluation *e, const struct plan *plan,
-			uint32_t wanted)
+static void plan_brakes(struct core *core, const struct evaluation *e,
+			const struct launch_plan *plan, uint32_t wanted)
 {
 	char text[CLOUD_TEXT_SIZE];
 
@@ -104,7 +104,7 @@ static bool lane_is_free(struct core *core, const struct evaluation *e)
 static void scale_up(struct core *core, const struct evaluation *e)
 {
 	_cleanup_(plan_free)
-	struct plan plan = {0};
+	struct launch_plan plan = {0};
 	struct policy_state *policy = e->policy;
 	uint32_t wanted = (uint32_t)(policy->result_up.desired - policy->current);
 	char limits[sizeof(((struct decision *)0)->limits)] = "";

@@ -29,16 +29,6 @@ bool launch_code_is_no_capacity(const char *code)
 	return false;
 }
 
-const char *capacity_type_text(enum capacity_type type)
-{
-	return type == CAPACITY_SPOT ? "spot" : "on-demand";
-}
-
-const char *architecture_text(enum architecture architecture)
-{
-	return architecture == ARCH_ARM64 ? "arm64" : "amd64";
-}
-
 const char *instance_state_text(enum instance_state state)
 {
 	static const char *const names[] = {

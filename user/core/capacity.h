@@ -4,41 +4,10 @@
 #ifndef FORERUN_CORE_CAPACITY_H
 #define FORERUN_CORE_CAPACITY_H
 
-#include "core/documents.h"
+#include "plan/catalog.h"
 
 #define CLOUD_NAME_SIZE 64
 #define CLOUD_TEXT_SIZE 256
-
-enum capacity_type { CAPACITY_ON_DEMAND, CAPACITY_SPOT };
-enum architecture { ARCH_AMD64, ARCH_ARM64 };
-
-struct offering {
-	char instance_type[32];
-	char zone[32];
-	enum capacity_type capacity_type;
-	enum architecture architecture;
-	uint32_t vcpus;
-	uint64_t memory_mib;
-	bool bare_metal;
-	double usd_per_hour; /* NaN: not known */
-};
-
-/* One of the account's quotas of running vCPUs (Service Quotas, "Running On-Demand Standard
- * instances" and its kin). */
-struct vcpu_quota {
-	char name[96];
-	enum capacity_type capacity_type;
-	char categories[64]; /* instance categories that it covers: "a,c,d,h,i,m,r,t,z" */
-	double vcpus;
-};
-
-struct catalog {
-	const struct offering *offerings;
-	size_t count;
-	uint64_t fetched_wall_ns;
-	const struct vcpu_quota *quotas; /* those that are known */
-	size_t quotas_count;
-};
 
 struct subnet {
 	char id[CLOUD_NAME_SIZE];
@@ -174,12 +143,6 @@ struct terminate_result {
 /* "InsufficientInstanceCapacity" and its kin: this (type, zone, capacity type) has none now,
  * another may. */
 bool launch_code_is_no_capacity(const char *code);
-/* Whether the pool's requirements leave it. */
-bool offering_matches(const struct offering *offering, const struct pool *pool);
-const char *capacity_type_text(
-	enum capacity_type type); /* "on-demand", "spot": as labels and EC2 write it */
-const char *architecture_text(
-	enum architecture architecture); /* "amd64", "arm64": as Kubernetes writes it */
 const char *instance_state_text(enum instance_state state);
 
 void launch_order_free(struct launch_order *order);

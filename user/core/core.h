@@ -12,7 +12,7 @@
 #define FORERUN_CORE_CORE_H
 
 #include "core/capacity.h"
-#include "core/documents.h"
+#include "documents/documents.h"
 #include "core/hpa.h"
 #include "core/view.h"
 #include "wire/wire.h"

@@ -441,7 +441,7 @@ struct core {
 };
 
 /* What has been settled about an order before it is one. */
-struct plan {
+struct launch_plan {
 	enum capacity_type capacity_type;
 	uint32_t count;
 	VEC(struct launch_override) overrides;
@@ -549,7 +549,7 @@ struct quota_state *quota_find(struct core *core, const char *instance_type,
 void quotas_see(struct core *core, const struct catalog *catalog);
 
 /* ---- dry_run.c ---- */
-void dry_run(struct core *core, struct policy_state *policy, const struct plan *plan);
+void dry_run(struct core *core, struct policy_state *policy, const struct launch_plan *plan);
 bool dry_run_answered(struct core *core, const struct launch_result *result, struct moment now);
 
 /* ---- evaluate.c ---- */
@@ -600,9 +600,9 @@ void instance_describe(struct core *core, struct instance *instance);
 
 /* ---- plan.c ---- */
 void plan_make(struct core *core, struct pool_state *pool, uint32_t wanted,
-	       const struct record *record, struct moment now, struct plan *plan, char *limits,
-	       size_t limits_size);
-void plan_free(struct plan *plan);
+	       const struct record *record, struct moment now, struct launch_plan *plan,
+	       char *limits, size_t limits_size);
+void plan_free(struct launch_plan *plan);
 void launches_forget(struct core *core, const char *token, uint32_t unused);
 
 /* ---- decide.c ---- */
@@ -657,7 +657,7 @@ void order_over(struct core *core, struct open_order *open, const struct launch_
 void orders_settle(struct core *core, uint64_t asked_ns, struct moment now);
 
 /* ---- order.c ---- */
-int order_place(struct core *core, struct record *record, const struct plan *plan,
+int order_place(struct core *core, struct record *record, const struct launch_plan *plan,
 		struct moment now);
 void order_tags(struct core *core, struct launch_order *order);
 void orders_start(struct core *core, struct moment now);

@@ -6,7 +6,7 @@
 #include "core/core_private.h"
 
 /* The plan may be there later than the decision: before the class is known nothing can be asked. */
-void dry_run(struct core *core, struct policy_state *policy, const struct plan *plan)
+void dry_run(struct core *core, struct policy_state *policy, const struct launch_plan *plan)
 {
 	const struct record *record =
 		*policy->not_asked ? record_find(core, policy->not_asked) : NULL;

@@ -7,7 +7,7 @@
 #ifndef FORERUN_CORE_HPA_H
 #define FORERUN_CORE_HPA_H
 
-#include "core/documents.h"
+#include "documents/documents.h"
 
 /* What a metric of the policy reads now, same index as policy.metrics. */
 struct reading {

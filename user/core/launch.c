@@ -184,7 +184,7 @@ static bool attempt_may(struct core *core, struct record *record, uint32_t rest,
 void attempt_next(struct core *core, struct record *record, struct moment now)
 {
 	_cleanup_(plan_free)
-	struct plan plan = {0};
+	struct launch_plan plan = {0};
 	char limits[sizeof(record->decision.limits)] = "";
 	uint32_t rest = record_rest(record);
 

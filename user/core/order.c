@@ -52,7 +52,7 @@ void order_tags(struct core *core, struct launch_order *order)
 }
 
 static struct open_order *order_make(struct core *core, const struct record *record,
-				     const struct plan *plan, struct moment now)
+				     const struct launch_plan *plan, struct moment now)
 {
 	struct open_order *open = calloc(1, sizeof(*open));
 	struct launch_order *order;
@@ -192,7 +192,7 @@ bool may_call(const struct core *core)
 }
 
 /* Written down, then called. When the journal fails nothing is called. The lane must be free. */
-int order_place(struct core *core, struct record *record, const struct plan *plan,
+int order_place(struct core *core, struct record *record, const struct launch_plan *plan,
 		struct moment now)
 {
 	struct open_order *open;

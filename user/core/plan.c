@@ -10,14 +10,15 @@
 
 #define MINUTE_NS (60 * NS_PER_S)
 
-void plan_free(struct plan *plan)
+void plan_free(struct launch_plan *plan)
 {
 	vec_free(&plan->overrides);
 }
 
-static void plan_hold(struct plan *plan, const char *key, enum brake brake, const char *format, ...)
-	_printf_(4, 5);
-static void plan_hold(struct plan *plan, const char *key, enum brake brake, const char *format, ...)
+static void plan_hold(struct launch_plan *plan, const char *key, enum brake brake,
+		      const char *format, ...) _printf_(4, 5);
+static void plan_hold(struct launch_plan *plan, const char *key, enum brake brake,
+		      const char *format, ...)
 {
 	va_list arguments;
 
@@ -80,7 +81,7 @@ static size_t offers_left(const struct offers *offers, const struct record *reco
 	return left;
 }
 
-static bool new_type(const struct plan *plan, const char *type)
+static bool new_type(const struct launch_plan *plan, const char *type)
 {
 	vec_for_each (override, &plan->overrides)
 		if (strcmp(override->instance_type, type) == 0)
@@ -88,8 +89,8 @@ static bool new_type(const struct plan *plan, const char *type)
 	return true;
 }
 
-static void plan_take(struct plan *plan, const struct offers *offers, const struct record *record,
-		      const struct room *room)
+static void plan_take(struct launch_plan *plan, const struct offers *offers,
+		      const struct record *record, const struct room *room)
 {
 	size_t types = 0;
 
@@ -124,7 +125,7 @@ static uint32_t most_that_fit(const struct offers *offers, const struct record *
 }
 
 static bool choose_capacity_type(struct core *core, struct pool_state *pool,
-				 const struct record *record, struct plan *plan)
+				 const struct record *record, struct launch_plan *plan)
 {
 	const struct class_state *class = pool->class;
 
@@ -164,7 +165,8 @@ static const struct {
 
 /* Which kinds leave room for fewer than that, each looked at by itself. */
 static uint32_t kinds_below(const struct offers *offers, const struct record *record,
-			    const struct plan *plan, const struct room *room, uint32_t wanted)
+			    const struct launch_plan *plan, const struct room *room,
+			    uint32_t wanted)
 {
 	uint32_t kinds = 0;
 
@@ -175,14 +177,14 @@ static uint32_t kinds_below(const struct offers *offers, const struct record *re
 	return kinds;
 }
 
-static void note_brakes(struct plan *plan, uint32_t kinds)
+static void note_brakes(struct launch_plan *plan, uint32_t kinds)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(ROOM_BRAKES); i++)
 		if (kinds & ROOM_BRAKES[i].kind)
 			plan->brakes |= 1U << ROOM_BRAKES[i].brake;
 }
 
-static void hold_for_usd(struct core *core, struct plan *plan, const struct offers *offers,
+static void hold_for_usd(struct core *core, struct launch_plan *plan, const struct offers *offers,
 			 const struct room *room, uint32_t kinds)
 {
 	const struct core_limits *limits = &core->config.limits;
@@ -205,7 +207,7 @@ static void hold_for_usd(struct core *core, struct plan *plan, const struct offe
 			  limits->usd_per_day, room->usd_day_spent, now, cheapest);
 }
 
-static void hold_for_quota(struct plan *plan, const struct offers *offers)
+static void hold_for_quota(struct launch_plan *plan, const struct offers *offers)
 {
 	vec_for_each (offer, &offers->list)
 		if (offer->quota) {
@@ -218,7 +220,7 @@ static void hold_for_quota(struct plan *plan, const struct offers *offers)
 		}
 }
 
-static void hold_for_subnet(struct plan *plan, const struct offers *offers)
+static void hold_for_subnet(struct launch_plan *plan, const struct offers *offers)
 {
 	const struct subnet_state *subnet = offers->list.at[0].subnet;
 
@@ -229,8 +231,9 @@ static void hold_for_subnet(struct plan *plan, const struct offers *offers)
 }
 
 /* The limit that leaves no room for a single one says why nothing is launched. */
-static void hold_for_room(struct core *core, struct plan *plan, const struct pool_state *pool,
-			  const struct offers *offers, const struct room *room)
+static void hold_for_room(struct core *core, struct launch_plan *plan,
+			  const struct pool_state *pool, const struct offers *offers,
+			  const struct room *room)
 {
 	uint32_t kinds = kinds_below(offers, NULL, plan, room, 1);
 
@@ -269,8 +272,8 @@ static void say_pool(const struct pool_state *pool, const struct room *room, uin
 			 bound_text(kinds & ROOM_MEMORY));
 }
 
-static void say_usd(const struct core *core, const struct room *room, const struct plan *plan,
-		    uint32_t kinds, char *out, size_t size)
+static void say_usd(const struct core *core, const struct room *room,
+		    const struct launch_plan *plan, uint32_t kinds, char *out, size_t size)
 {
 	const struct core_limits *limits = &core->config.limits;
 	double now = core->usd_running + core->usd_coming;
@@ -289,8 +292,8 @@ static void say_usd(const struct core *core, const struct room *room, const stru
 			 limits->usd_per_day, bound_text(kinds & ROOM_USD_DAY));
 }
 
-static void say_addresses(const struct plan *plan, uint32_t kinds, uint32_t wanted, char *out,
-			  size_t size)
+static void say_addresses(const struct launch_plan *plan, uint32_t kinds, uint32_t wanted,
+			  char *out, size_t size)
 {
 	if (kinds & ROOM_SUBNET)
 		line_add(out, size,
@@ -327,7 +330,7 @@ static struct room room_of(struct core *core, const struct pool_state *pool, str
 
 /* A limit cannot be held against what is not known. */
 static bool hold_for_unknown(const struct core *core, const struct pool_state *pool,
-			     struct plan *plan)
+			     struct launch_plan *plan)
 {
 	const struct core_limits *limits = &core->config.limits;
 	bool hour = !isinf(limits->usd_per_hour);
@@ -349,7 +352,7 @@ static bool hold_for_unknown(const struct core *core, const struct pool_state *p
 }
 
 static void plan_room(struct core *core, struct pool_state *pool, uint32_t wanted,
-		      const struct record *record, struct moment now, struct plan *plan,
+		      const struct record *record, struct moment now, struct launch_plan *plan,
 		      char *limits, size_t size)
 {
 	const struct offers *offers = &pool->offers[plan->capacity_type];
@@ -377,8 +380,8 @@ static void plan_room(struct core *core, struct pool_state *pool, uint32_t wante
 	say_addresses(plan, kinds, wanted, limits, size);
 }
 
-static bool plan_rate(struct core *core, uint32_t wanted, struct moment now, struct plan *plan,
-		      char *limits, size_t size)
+static bool plan_rate(struct core *core, uint32_t wanted, struct moment now,
+		      struct launch_plan *plan, char *limits, size_t size)
 {
 	uint32_t per_minute = core->config.limits.launches_per_minute;
 	uint32_t used = launches_in_last_minute(core, now.mono_ns);
@@ -406,8 +409,8 @@ static bool plan_rate(struct core *core, uint32_t wanted, struct moment now, str
 }
 
 void plan_make(struct core *core, struct pool_state *pool, uint32_t wanted,
-	       const struct record *record, struct moment now, struct plan *plan, char *limits,
-	       size_t limits_size)
+	       const struct record *record, struct moment now, struct launch_plan *plan,
+	       char *limits, size_t limits_size)
 {
 	memset(plan, 0, sizeof(*plan));
 	if (!plan_rate(core, wanted, now, plan, limits, limits_size))

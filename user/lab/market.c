@@ -152,7 +152,11 @@ int market_offer(struct simulation *simulation)
 		offer_families(&offers, *zone, simulation->config.usd_per_hour);
 		offer_named(&offers, &types, *zone, simulation->config.usd_per_hour);
 	}
-	catalog = (struct catalog){offers.list.at, offers.list.count, simulation->now.wall_ns};
+	catalog = (struct catalog){
+		.offerings = offers.list.at,
+		.count = offers.list.count,
+		.fetched_wall_ns = simulation->now.wall_ns,
+	};
 	resolve_classes(simulation, &zones);
 	core_catalog(simulation->core, &catalog);
 	vec_free(&zones.list);

@@ -3,7 +3,7 @@
  * NodePool (karpenter.sh/v1). Rules from Karpenter: pkg/apis/crds/karpenter.sh_nodepools.yaml,
  * pkg/apis/v1/nodepool_validation.go, nodeclaim_validation.go.
  */
-#include "core/documents_read.h"
+#include "documents/read.h"
 
 #define REQUIREMENTS_MAX 100
 #define LABELS_MAX 100
@@ -128,6 +128,8 @@ static void check_values(const struct cursor *at, const struct label_term *term)
 		break;
 	case LABEL_GT:
 	case LABEL_LT:
+	case LABEL_GTE:
+	case LABEL_LTE:
 		if (term->count != 1 || !is_integer(term->values[0]))
 			cursor_refuse(place, "expected one whole number in quotes for Gt and Lt");
 		break;

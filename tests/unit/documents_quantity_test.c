@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-#include "core/documents.h"
+#include "documents/documents.h"
 
 static void quantities_are_read_as_kubernetes_does(void **unused)
 {

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reading a YAML tree into structs as strictly as the API server does: a cursor that knows its path
- * for messages, and tables of the fields that a mapping may have. Private to documents*.c.
+ * for messages, and tables of the fields that a mapping may have. Private to the room.
  *
  * Every reader reports what is wrong and returns false; an absent node (NULL or null) is false
  * without a report, because the table of the mapping above says which fields are required.
  */
-#ifndef FORERUN_CORE_DOCUMENTS_READ_H
-#define FORERUN_CORE_DOCUMENTS_READ_H
+#ifndef FORERUN_DOCUMENTS_READ_H
+#define FORERUN_DOCUMENTS_READ_H
 
-#include "core/documents.h"
+#include "documents/documents.h"
 
 /* A place in the document. Cursors live on the stack, each pointing to the one above it. */
 struct cursor {

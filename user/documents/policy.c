@@ -4,7 +4,7 @@
  * validation/validation.go and v2/defaults.go. Stricter than the API server in this: what forerun
  * does not honour is refused instead of kept.
  */
-#include "core/documents_read.h"
+#include "documents/read.h"
 
 #define METRICS_MAX 64
 #define METRIC_TYPES_HONOURED 3

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/documents_read.h"
+#include "documents/read.h"
 
 #include <ctype.h>
 #include <strings.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kubernetes quantities (apimachinery, pkg/api/resource/quantity.go and suffix.go). */
-#include "core/documents.h"
+#include "documents/documents.h"
 
 #include <ctype.h>
 #include <math.h>

@@ -3,7 +3,7 @@
  * pkg/apis/autoscaling/validation/validation.go, defaults from pkg/apis/autoscaling/v2/defaults.go,
  * and from the controller manager for what depends on its flags (stabilisation 300 s, tolerance
  * 0.1: pkg/controller/podautoscaler/config/v1alpha1/defaults.go). */
-#include "core/documents_read.h"
+#include "documents/read.h"
 
 #define STABILIZATION_S_MAX 3600
 #define PERIOD_S_MAX 1800

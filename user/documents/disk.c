@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* spec.blockDeviceMappings of an EC2NodeClass; ranges from Karpenter's
  * karpenter.k8s.aws_ec2nodeclasses.yaml. */
-#include "core/documents_read.h"
+#include "documents/read.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/documents_read.h"
+#include "documents/read.h"
 
 void label_terms_free(struct label_terms *terms)
 {

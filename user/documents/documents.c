@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/documents_read.h"
+#include "documents/read.h"
 
 #include <limits.h>
 
@@ -174,7 +174,16 @@ static bool compares(const struct label_term *term, const char *value)
 	right = strtoll(term->values[0], &end, 10);
 	if (*end)
 		return false;
-	return term->op == LABEL_GT ? left > right : left < right;
+	switch (term->op) {
+	case LABEL_GT:
+		return left > right;
+	case LABEL_GTE:
+		return left >= right;
+	case LABEL_LT:
+		return left < right;
+	default:
+		return left <= right;
+	}
 }
 
 bool label_term_matches(const struct label_term *term, const char *value)
@@ -190,6 +199,8 @@ bool label_term_matches(const struct label_term *term, const char *value)
 		return value == NULL;
 	case LABEL_GT:
 	case LABEL_LT:
+	case LABEL_GTE:
+	case LABEL_LTE:
 		return compares(term, value);
 	}
 	return false;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is right in a document arrives whole; what is wrong is held by core_documents_bad_test.c. */
+/* What is right in a document arrives whole; what is wrong is held by documents_bad_test.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
 #include <math.h>
 
-#include "core/documents.h"
+#include "documents/documents.h"
 
 #define EXAMPLES "deploy/examples/standalone/"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What only all documents together can say: references between them, and names taken twice. */
 #include "base/map.h"
-#include "core/documents_read.h"
+#include "documents/read.h"
 
 static void problem_of(struct problems *problems, const struct origin *origin, unsigned line,
 		       unsigned column, const char *text)

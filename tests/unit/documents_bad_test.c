@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <dirent.h>
 
-#include "core/documents.h"
+#include "documents/documents.h"
 
 #define DIRECTORY "tests/bad/"
 #define FILES_AT_LEAST 40

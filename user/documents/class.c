@@ -4,7 +4,7 @@
  * pkg/apis/crds/karpenter.k8s.aws_ec2nodeclasses.yaml, pkg/apis/v1/labels.go; limits of tags and
  * user data from EC2.
  */
-#include "core/documents_read.h"
+#include "documents/read.h"
 
 #define TERMS_MAX 30
 #define TERM_TAGS_MAX 20

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the user wrote: HorizontalPodAutoscaler (autoscaling/v2), NodePool (karpenter.sh/v1) and
- * EC2NodeClass (karpenter.k8s.aws/v1), as structs. Part of the core room's door (core/core.h).
+ * EC2NodeClass (karpenter.k8s.aws/v1), as structs. The door of the room; pods are in
+ * documents/pods.h.
  */
-#ifndef FORERUN_CORE_DOCUMENTS_H
-#define FORERUN_CORE_DOCUMENTS_H
+#ifndef FORERUN_DOCUMENTS_DOCUMENTS_H
+#define FORERUN_DOCUMENTS_DOCUMENTS_H
 
 #include "base/yaml.h"
 #include "signal/signal.h"
@@ -21,7 +22,9 @@ enum label_operator {
 	LABEL_EXISTS,
 	LABEL_DOES_NOT_EXIST,
 	LABEL_GT,
-	LABEL_LT
+	LABEL_LT,
+	LABEL_GTE,
+	LABEL_LTE
 };
 
 /* One term of a label selector or one NodePool requirement. All terms must hold. */
@@ -30,6 +33,8 @@ struct label_term {
 	enum label_operator op;
 	char **values;
 	size_t count;
+	uint32_t min_values; /* of a NodePool's requirement: so many different values must stay
+				possible; 0: none asked */
 };
 
 struct label_terms {
@@ -41,6 +46,28 @@ struct key_value {
 };
 struct key_values {
 	VEC(struct key_value) list;
+};
+
+/* Durations of Kubernetes ("1h30m"), in seconds. */
+#define DURATION_NEVER UINT64_MAX
+
+enum taint_effect { TAINT_NO_SCHEDULE, TAINT_PREFER_NO_SCHEDULE, TAINT_NO_EXECUTE };
+struct taint {
+	char *key, *value; /* value "" when none is given */
+	enum taint_effect effect;
+};
+struct taints {
+	VEC(struct taint) list;
+};
+
+/* Amounts by resource name: "cpu" in cores, "memory" and "ephemeral-storage" in bytes, "pods",
+ * "nvidia.com/gpu", ... in pieces. */
+struct resource_amount {
+	char *name;
+	double amount;
+};
+struct resources {
+	VEC(struct resource_amount) list;
 };
 
 enum metric_source { SOURCE_EXTERNAL, SOURCE_RESOURCE_CPU, SOURCE_CONTAINER_CPU };
@@ -78,6 +105,13 @@ struct policy {
 	char *name;
 	char *service; /* annotation forerun.dev/service; without it the policy's name */
 	bool service_given; /* by the annotation */
+	char *replica; /* annotation forerun.dev/replica: the Pod, PodTemplate or workload (kind of
+			  documents/pods.h) that says what one replica asks for; NULL: an instance
+			  whatever its size */
+	bool on_demand; /* annotation forerun.dev/capacity-type: on-demand: no spot for it */
+	VEC(char *)
+	target_groups; /* annotation forerun.dev/target-groups: ARNs of ALB and NLB
+			  target groups that its instances are registered with */
 	char *pool; /* spec.scaleTargetRef.name */
 	unsigned pool_line, pool_column; /* where it says so */
 	int32_t min_replicas, max_replicas;
@@ -102,6 +136,51 @@ struct policy {
 /* All of them; NULL past the end. */
 const char *documents_requirement_key(size_t index);
 
+/* More labels of Karpenter's provider for AWS: values as its instance type provider computes them
+ * (pkg/providers/instancetype/types.go). documents_requirement_key() knows all. */
+
+enum consolidation_policy { CONSOLIDATE_WHEN_EMPTY_OR_UNDERUTILIZED, CONSOLIDATE_WHEN_EMPTY };
+enum disruption_reason {
+	REASON_UNDERUTILIZED,
+	REASON_EMPTY,
+	REASON_DRIFTED,
+	DISRUPTION_REASONS,
+};
+const char *disruption_reason_text(enum disruption_reason reason); /* "Underutilized", ... */
+
+/* A schedule of cron in UTC, each field as the set of its allowed values. As in cron a day matches
+ * when either field does, unless one of them is "*". */
+struct cron_schedule {
+	uint64_t minutes; /* bits 0 to 59 */
+	uint32_t hours, month_days, months; /* bits 0 to 23, 1 to 31, 1 to 12 */
+	uint8_t week_days; /* bits 0 (Sunday) to 6 */
+	bool any_month_day, any_week_day;
+};
+
+struct disruption_budget {
+	uint32_t reasons; /* bits by enum disruption_reason; 0: all */
+	bool percent;
+	uint32_t nodes; /* that may be disrupted at once, or percent of the pool, rounded up */
+	bool scheduled;
+	struct cron_schedule schedule; /* active from each moment of it ... */
+	uint64_t duration_s; /* ... for so long */
+};
+
+/* Annotation forerun.dev/warm-pool of a NodePool: "size=3,state=stopped,refresh=168h". */
+enum warm_state { WARM_STOPPED, WARM_HIBERNATED };
+struct warm_pool {
+	uint32_t size; /* 0: none */
+	enum warm_state state;
+	uint64_t refresh_s; /* an instance older than this is prepared anew; DURATION_NEVER */
+};
+
+/* Annotation forerun.dev/spot-share: "70-80%" or "75%": the share of instances on spot that is kept
+ * over the life of the pool. */
+struct spot_share {
+	bool given;
+	double low, high; /* 0 to 1 */
+};
+
 /* NodePool. */
 struct pool {
 	struct origin origin;
@@ -114,6 +193,25 @@ struct pool {
 	struct key_values labels; /* of spec.template.metadata.labels */
 	bool cpu_limited, memory_limited;
 	double limit_cpus, limit_memory_bytes;
+	struct resources limits; /* of spec.limits, cpu and memory too; "nodes" */
+
+	struct key_values annotations; /* of spec.template.metadata.annotations */
+	struct taints taints, startup_taints;
+	uint64_t expire_after_s; /* DURATION_NEVER; Karpenter's default: 720h */
+	bool termination_grace_given;
+	uint64_t termination_grace_s; /* spec.template.spec.terminationGracePeriod */
+	int64_t replicas; /* static capacity: spec.replicas; -1: not given */
+	enum consolidation_policy consolidation;
+	uint64_t consolidate_after_s; /* DURATION_NEVER; default 0 */
+	bool budgets_given; /* false: one budget of 10 %, as Karpenter's default; it is in the list
+			     */
+	VEC(struct disruption_budget) budgets;
+
+	/* Annotations of metadata.annotations that are forerun's own. */
+	struct warm_pool warm;
+	struct spot_share spot_share;
+	char *auto_scaling_group; /* forerun.dev/auto-scaling-group: bought through this group
+				     instead of CreateFleet; NULL */
 };
 
 struct selector_term { /* of subnets and security groups; all given fields must match */
@@ -124,7 +222,49 @@ struct selector_terms {
 	VEC(struct selector_term) list;
 };
 
-enum ami_family { AMI_AL2023, AMI_CUSTOM };
+enum ami_family {
+	AMI_AL2023,
+	AMI_CUSTOM,
+	AMI_AL2,
+	AMI_BOTTLEROCKET,
+	AMI_WINDOWS2019,
+	AMI_WINDOWS2022,
+	AMI_WINDOWS2025,
+};
+
+struct ami_term { /* of amiSelectorTerms: an image that matches any term may be used */
+	char *alias; /* "al2023@latest", alone */
+	char *id; /* alone */
+	char *name, *owner; /* owner: an account, "self" or "amazon"; NULL: self and amazon */
+	char *ssm_parameter; /* name or ARN */
+	struct key_values tags;
+};
+
+struct reservation_term { /* of capacityReservationSelectorTerms */
+	char *id, *owner_id;
+	char *instance_match_criteria; /* "open" or "targeted"; NULL: both */
+	struct key_values tags;
+};
+
+/* Amounts by signal ("memory.available"), as kubelet writes them: "5%" or a quantity. */
+struct eviction_threshold {
+	char *signal;
+	char *value;
+};
+struct eviction_thresholds {
+	VEC(struct eviction_threshold) list;
+};
+
+struct kubelet { /* spec.kubelet; -1 and NULL: not given */
+	bool given;
+	VEC(char *) cluster_dns;
+	int32_t max_pods, pods_per_core;
+	struct resources system_reserved, kube_reserved; /* bytes, cores, pieces of pid */
+	struct eviction_thresholds eviction_hard, eviction_soft, eviction_soft_grace_period;
+	int32_t eviction_max_pod_grace_period_s;
+	int32_t image_gc_high_threshold_percent, image_gc_low_threshold_percent;
+	int8_t cpu_cfs_quota; /* -1, 0, 1 */
+};
 
 struct block_device {
 	char *device_name;
@@ -132,6 +272,8 @@ struct block_device {
 	uint32_t iops, throughput; /* 0: not given */
 	char *kms_key_id, *snapshot_id, *volume_type;
 	uint32_t volume_size_gib;
+	bool root_volume; /* its size is the node's ephemeral storage */
+	uint32_t volume_initialization_rate; /* MiB/s; 0: not given */
 };
 
 struct metadata_options { /* NULL: Karpenter's default: enabled, disabled, 1, required */
@@ -146,18 +288,29 @@ struct node_class {
 	enum ami_family family;
 	char *ami_alias; /* "al2023@latest"; NULL when by id */
 	VEC(char *) ami_ids;
+	VEC(struct ami_term) amis; /* all terms, alias and id too */
 	struct selector_terms subnets, security_groups;
+	VEC(struct reservation_term) reservations;
 	char *role, *instance_profile; /* exactly one */
 	char *user_data;
 	struct key_values tags;
 	VEC(struct block_device) block_devices;
 	struct metadata_options metadata;
+	struct kubelet kubelet;
+	bool instance_store_raid0; /* spec.instanceStorePolicy: RAID0 */
+	int8_t associate_public_ip; /* -1: as the subnet says; 0, 1 */
+	int32_t ip_prefix_count; /* -1: not given */
+	char *context; /* of the fleet request; NULL */
+	bool detailed_monitoring;
 };
+
+struct pod_template; /* documents/pods.h */
 
 struct documents {
 	VEC(struct policy) policies;
 	VEC(struct pool) pools;
 	VEC(struct node_class) classes;
+	VEC(struct pod_template *) pods; /* what the files say of pods and workloads, in order */
 };
 
 /* Adds the documents of one YAML text. Every problem is reported (place, found, expected); nothing

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whatever a file holds: it is read without a crash, and refused or right, never both. */
-#include "core/documents.h"
+#include "documents/documents.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names as Kubernetes checks them (apimachinery, pkg/util/validation/validation.go), and the
  * metadata that every object has. */
-#include "core/documents_read.h"
+#include "documents/read.h"
 
 #define DNS_LABEL_MAX 63
 #define DNS_SUBDOMAIN_MAX 253

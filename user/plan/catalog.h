@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What EC2 sells: instance types as DescribeInstanceTypes tells of them, and offerings (type × zone
+ * × capacity type) with their prices. Filled by user/cloud, or read from a snapshot. Part of the
+ * plan room's door (plan/plan.h).
+ */
+#ifndef FORERUN_PLAN_CATALOG_H
+#define FORERUN_PLAN_CATALOG_H
+
+#include "documents/documents.h"
+
+enum capacity_type { CAPACITY_ON_DEMAND, CAPACITY_SPOT, CAPACITY_RESERVED };
+enum architecture { ARCH_AMD64, ARCH_ARM64 };
+
+/* One kind of GPU or accelerator that a type has. */
+struct accelerator {
+	char manufacturer[16]; /* "nvidia", "amd", "aws", "habana", "xilinx", ... in lower case */
+	char name[24]; /* "a10g", "t4", "inferentia2": in lower case, "-" for spaces */
+	uint32_t count;
+	uint32_t memory_mib; /* of each; 0: not known */
+};
+
+struct instance_type {
+	char name[32];
+	bool amd64, arm64;
+	bool bare_metal, current_generation, burstable;
+	bool spot, on_demand; /* supported usage classes */
+	bool encryption_in_transit;
+	char hypervisor[8]; /* "nitro", "xen", "" of bare metal */
+	char cpu_manufacturer[8]; /* "intel", "amd", "aws" */
+	uint32_t cpu_clock_mhz; /* sustained; 0: not known */
+	uint32_t vcpus;
+	uint64_t memory_mib; /* as EC2 says; what a node can give away is less (node_capacity()) */
+	uint16_t interfaces, addresses_per_interface; /* ENIs of the default card, IPv4 of each */
+	uint32_t network_mbps, ebs_mbps; /* baseline; 0: not known */
+	uint64_t local_nvme_gb; /* 0: no instance store that is NVMe */
+	struct accelerator gpus; /* count 0: none */
+	struct accelerator accelerators; /* inference and training chips; count 0: none */
+	uint32_t neuron_devices, neuron_cores;
+	uint32_t efa_interfaces; /* 0: no EFA */
+	uint32_t pod_eni; /* branch interfaces of the trunk; 0: none */
+	double usd_per_hour; /* on demand, of the region; NaN: not known */
+};
+
+struct offering {
+	char instance_type[32];
+	char zone[32];
+	enum capacity_type capacity_type;
+	enum architecture architecture;
+	uint32_t vcpus;
+	uint64_t memory_mib;
+	bool bare_metal;
+	double usd_per_hour; /* NaN: not known */
+	bool price_assumed; /* no spot price is known: the one on demand, as Karpenter does */
+	const struct instance_type *type; /* in the catalog that it is from; NULL: only what stands
+					     here is known */
+};
+
+/* One of the account's quotas of running vCPUs (Service Quotas, "Running On-Demand Standard
+ * instances" and its kin). */
+struct vcpu_quota {
+	char name[96];
+	enum capacity_type capacity_type;
+	char categories[64]; /* instance categories that it covers: "a,c,d,h,i,m,r,t,z" */
+	double vcpus;
+};
+
+struct catalog {
+	const struct offering *offerings;
+	size_t count;
+	const struct instance_type *types; /* by name, ascending */
+	size_t types_count;
+	char region[32];
+	uint64_t fetched_wall_ns; /* the oldest of what is in it */
+	bool snapshot; /* what forerun ships, not what this account sees */
+	const struct vcpu_quota *quotas; /* those that are known */
+	size_t quotas_count;
+};
+
+/* The value of a label that a node of this offering would carry; NULL: it has none. pool: whose
+ * labels it gets too; NULL: none. out is used where the text has to be made. */
+const char *offering_label(const struct offering *offering, const struct pool *pool,
+			   const char *key, char *out, size_t size);
+/* Whether the pool's requirements (and labels) leave it. */
+bool offering_matches(const struct offering *offering, const struct pool *pool);
+const char *capacity_type_text(
+	enum capacity_type type); /* "on-demand", "spot", "reserved": as labels and EC2 write it */
+const char *architecture_text(
+	enum architecture architecture); /* "amd64", "arm64": as Kubernetes writes it */
+
+#endif
