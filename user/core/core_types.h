@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the core keeps: hosts and what they say, pools, lanes, instances, orders, decisions. Private
+ * to the room. */
+#ifndef FORERUN_CORE_TYPES_H
+#define FORERUN_CORE_TYPES_H
+
+#include "base/map.h"
+#include "core/core.h"
+
+#define DECISIONS_KEPT 256
+#define WITNESSES 4
+#define TYPES_PER_ORDER 60 /* as Karpenter: larger requests are refused as too large */
+#define ATTEMPTS_MAX 6
+#define LEAD_TIMES_KEPT 64
+#define LEAD_KINDS_MAX 32 /* families of one pool that are told apart */
+#define LATENCIES_KEPT 256
+#define OBSERVATION_SPAN_NS (100 * NS_PER_MS) /* one tick */
+#define MISSING_FOR_NS (60 * NS_PER_S)
+/* EC2 honours a ClientToken for at least a day. An older order is settled by its tags alone. */
+#define TOKEN_GOOD_FOR_NS (12 * 3600 * NS_PER_S)
+/* A decision that a restart cut short is finished when it is younger than this. */
+#define DECISION_FRESH_NS (5 * 60 * NS_PER_S)
+
+/* A listener that speaks in a decision: kept by value, for its frame is gone by then. */
+struct witness {
+	uint64_t id;
+	char address[ADDRESS_TEXT_SIZE];
+	char owner[80];
+	double value;
+	uint64_t age_ns; /* when the frame was received */
+	enum diagnosis diagnosis;
+	bool left_out; /* of the reading for scale-up */
+	char reason[240];
+};
+
+/* What one host's newest frame says about one metric of one policy. Kept small and side by side for
+ * all hosts of a service: a fleet's sum reads nothing else. */
+struct contribution {
+	uint32_t matched, stale, unknown, left_out, pressing;
+	double usage; /* of all that match */
+	double usage_up, fast_up, trend_up; /* without those that more capacity would not help */
+	double limit;
+	uint64_t age_ns; /* of the oldest value in it, when the frame was received */
+};
+struct contributions {
+	VEC(struct contribution) list;
+};
+
+/* Who stands behind a contribution: the largest, those left out first. */
+struct testimony {
+	struct witness at[WITNESSES];
+	size_t count;
+};
+
+/* Which metrics select a listener: labels are compared once, not on every frame. */
+struct match {
+	uint64_t id, owner;
+	uint64_t bits; /* of the first 64 metrics; more are in member.more_bits */
+};
+
+/* A service: what policies scale, and the hosts that run it. Outside a fleet there is one, of every
+ * policy. */
+struct service {
+	const char *name;
+	VEC(struct policy_state *) policies;
+	struct metric_ref *metrics; /* of all its policies, one behind the other */
+	size_t metrics_count;
+	VEC(struct member *) members; /* the vectors below have the same index */
+	VEC(uint64_t) heard; /* when its last frame came */
+	struct contributions *contributions; /* metrics_count */
+	uint64_t last_frame_ns;
+	uint64_t first_joined_ns, last_joined_ns;
+	bool settled; /* the hosts that were there before this start have had the time to join */
+};
+
+/* One host of one service. */
+struct member {
+	struct service *service;
+	struct host_view *host;
+	size_t at; /* in service->members */
+	struct testimony *testimonies; /* service->metrics_count */
+	VEC(struct match) matches;
+	VEC(uint64_t) more_bits; /* words - 1 for each match */
+	struct map matches_by_id; /* index + 1 */
+};
+
+struct host_view {
+	char host[WIRE_HOST_SIZE];
+	char instance_id[32];
+	char services[256]; /* as its frames say */
+	struct service *tagged; /* where they say nothing: as its tag says */
+	uint64_t received_ns;
+	bool responded; /* a response of it was seen */
+	VEC(struct member *) members;
+};
+
+/* One (policy, metric), numbered through. */
+struct metric_ref {
+	const struct policy *policy;
+	const struct policy_metric *metric;
+};
+
+struct class_state {
+	const struct node_class *node_class;
+	bool known, ready;
+	char problem[CLOUD_TEXT_SIZE];
+	VEC(struct subnet) subnets;
+	VEC(struct launch_template) templates;
+};
+
+/* A subnet, whichever class found it. */
+struct subnet_state {
+	char id[CLOUD_NAME_SIZE];
+	uint32_t free_addresses; /* at seen_ns */
+	uint64_t seen_ns;
+	uint32_t taken; /* launched since, or on its way */
+	uint64_t order; /* the last that was counted here */
+};
+
+struct quota_state {
+	struct vcpu_quota quota;
+	double vcpus_used; /* by forerun, what is on its way included */
+	double coming; /* of the order being counted */
+};
+
+/* A (type, zone) that can be ordered now, with what the limits need to know of it. */
+struct offer {
+	struct launch_override override;
+	struct subnet_state *subnet;
+	struct quota_state *quota; /* NULL: none is known */
+};
+struct offers {
+	VEC(struct offer) list;
+};
+
+/* How long the newest launches of one family took, as a ring. */
+struct lead_times {
+	char family[24];
+	double seconds[LEAD_TIMES_KEPT];
+	uint64_t count;
+};
+
+/* One instance's whole way. Seconds; NaN: not known. */
+struct launch_way {
+	enum serving_proof proof;
+	bool edge; /* an edge led to it */
+	double latency, lead; /* from the edge or decision, and from the call */
+	double stages[STAGE_COUNT];
+};
+
+/* What all ways add up to. */
+struct timing {
+	struct duration_histogram latency, stages[STAGE_COUNT];
+	double latencies[LATENCIES_KEPT]; /* the newest, as a ring */
+	uint64_t latencies_count;
+	uint64_t spot_interruptions, served;
+	double spot_hours; /* of those that are gone */
+	double usd_before_serving;
+};
+
+/* What runs or is coming in one pool. */
+struct usage_now {
+	double cpus, memory_mib;
+	bool size_unknown;
+};
+
+struct pool_state {
+	const struct pool *pool;
+	struct class_state *class;
+	struct usage_now usage;
+	VEC(struct offering) offerings; /* those that the requirements leave */
+	struct offers offers[2]; /* by capacity type: placed, not out of capacity, by price */
+	VEC(struct lead_times) leads; /* one for each family that was launched */
+	uint8_t mix[LEAD_TIMES_KEPT]; /* which of them the newest launches were of */
+	uint64_t mix_count;
+	double lead_seconds; /* for the forecast, once mix_count is not 0 */
+	double inherited_seconds; /* until then, as the leader before had learned it; 0: nothing */
+	bool agents_known; /* its instances run agents: one has reported */
+	bool leads_proven; /* learned from responses, no longer by the clock */
+};
+
+/* Nothing to be had for a while. An empty type or zone stands for every one. */
+struct no_capacity {
+	char instance_type[32], zone[32];
+	enum capacity_type capacity_type;
+	uint64_t until_ns;
+};
+
+struct lane;
+
+struct instance {
+	struct lane *lane;
+	char id[32], instance_type[32], zone[32];
+	char decision[48], token[64], pool[CLOUD_NAME_SIZE], policy[CLOUD_NAME_SIZE];
+	uint64_t sequence; /* of its token; 0: a token of the old kind */
+	enum capacity_type capacity_type;
+	enum instance_state state;
+	uint32_t vcpus;
+	uint64_t memory_mib;
+	double usd_per_hour;
+	uint64_t launched_wall_ns, known_wall_ns;
+	uint64_t known_ns; /* when it was first heard of */
+	uint64_t sent_ns; /* when its call left; 0: not in this run */
+	uint64_t running_ns, running_wall_ns; /* since when; 0: not yet */
+	uint64_t missing_ns; /* since when it is not shown any more; 0: it is */
+	uint64_t connected_ns, heard_ns; /* its agent's first and newest frame; 0: none */
+	uint64_t serving_ns; /* since when; 0: not in this run */
+	uint64_t gone_ns; /* kept a while, so that an old picture does not bring it back */
+	uint64_t gone_wall_ns;
+	uint64_t view; /* number of the last view that showed it */
+	struct subnet_state *subnet; /* that it was launched into; NULL: not in this run */
+	bool seen, serving, terminating, gone;
+	bool vanished; /* gone only because it was not shown; it may come back */
+};
+
+/* Said in the place of EC2's code when its picture of the fleet told the end. */
+#define SETTLED_BY_TAGS "settled by tags"
+/* In the place of EC2's code where a call was not let out, by user/cloud too. */
+#define CODE_NOT_LEADER "NotLeader"
+
+#define COUNT_UNKNOWN UINT32_MAX
+
+/* A larger one in a tag is nobody's; what is written down may be a little larger. */
+#define LANE_NUMBER_MAX 900000000000000ULL
+
+/* One number of a lane's sequence that somebody has used. */
+struct lane_number {
+	uint64_t n;
+	uint32_t expected; /* instances that there are of it, at most; COUNT_UNKNOWN */
+	uint32_t shown, showing; /* the most that one view showed; in the view being read */
+	uint64_t known_ns, known_wall_ns; /* since when it is known to be used */
+	bool exact; /* expected is what was launched, not what was asked for */
+	bool ended; /* this core was told what it launched: it knows the ids */
+};
+
+/* One policy on its pool: the sequence of its launches, see sequence.c. */
+struct lane {
+	char pool[CLOUD_NAME_SIZE], policy[CLOUD_NAME_SIZE]; /* "" while only its key is known */
+	uint64_t key; /* the hexadecimal digits of its tokens */
+	bool known; /* the journal or the lease's record tells of it, or a launch of ours ended */
+	bool blind; /* its instances are there and nothing tells of its sequence */
+	bool lost; /* history was lost: it goes on with a number that nobody can have used */
+	uint32_t taken; /* numbers that somebody else had used, in a row */
+	uint64_t next; /* the lowest number that nobody is known to have used */
+	uint64_t settled; /* up to it, all that was launched is known */
+	uint64_t seen; /* and EC2 has shown it, or it is gone */
+	VEC(struct lane_number) numbers; /* above seen, as far as something is known, ascending */
+	uint64_t wait_ns, wait_wall_ns; /* since when it is held; 0: it is not */
+	uint64_t wait_to; /* numbers up to it are settled when the wait is over */
+	VEC(struct instance *) instances;
+	VEC(struct open_order *) orders;
+	uint32_t waiting; /* instances of decisions that wait for their next attempt */
+};
+
+/* A CreateFleet whose end is not known. */
+struct open_order {
+	struct launch_order order;
+	struct lane *lane;
+	uint64_t made_ns, made_wall_ns;
+	uint64_t retry_ns; /* asked again then, when no answer has come */
+	uint64_t uncertain_ns; /* the last time it may have had its effect without our knowing; 0:
+				  never */
+	uint32_t tries;
+	uint32_t vcpus_worst;
+	uint64_t memory_mib_worst;
+	double usd_worst;
+	bool ask; /* false: only its tags can tell */
+	bool settle_by_tags; /* once everything launched under its token must be visible, what is
+				not was not launched */
+};
+
+struct open_retirement {
+	struct terminate_order order;
+	uint64_t retry_ns;
+	uint32_t tries;
+};
+
+struct record {
+	struct decision decision; /* first: the door hands out its address */
+	struct lane *lane;
+	uint32_t attempts;
+	uint32_t count; /* instances that were decided */
+	bool retry; /* the remainder waits for its next attempt */
+	uint64_t retry_ns;
+	uint32_t waiting; /* instances of it that wait */
+	VEC(struct no_capacity) failed; /* offers that failed in this decision; until_ns unused */
+};
+
+struct launch_count {
+	uint64_t time_ns, wall_ns;
+	uint32_t count;
+	char token[64];
+};
+
+/* Nothing is done on the first observation: a metric counts when it was known in two frames, a tick
+ * apart. */
+struct observation {
+	uint32_t frames;
+	uint64_t since_ns, last_ns;
+};
+
+/* The forecasts of the last seconds, as a queue whose first is the lowest. */
+struct forecast_point {
+	uint64_t time_ns;
+	double value;
+};
+struct forecast_history {
+	VEC(struct forecast_point) points;
+	uint64_t since_ns; /* of the first without a gap; 0: none */
+};
+
+/* What was recorded as held, so that it is recorded once and not on every tick. */
+struct held_memory {
+	char key[96];
+	uint64_t last_ns;
+};
+
+struct policy_state {
+	const struct policy *policy;
+	struct pool_state *pool;
+	struct lane *lane;
+	struct service *service;
+	size_t metrics_at; /* index of its first metric in service->metrics */
+	int32_t hosts; /* of the service that are no instances of this policy */
+	uint64_t hosts_counted; /* core->changes then; 0: not yet */
+	struct hpa_state up, down;
+	struct reading *readings, *readings_up;
+	struct observation *observations; /* one for each metric */
+	struct forecast_history *forecasts; /* likewise */
+	bool any_known, all_known, stale;
+	bool observed;
+	uint32_t pressing;
+	uint32_t hosts_silent, hosts_bounded; /* of the metric with most of them */
+	bool silent_loaded; /* the present holds what silent hosts may have */
+	int32_t current, replicas_ready; /* at the last evaluation */
+	struct hpa_result result_up, result_present; /* of it */
+	bool status_old; /* the door's picture is older than that */
+	uint32_t brakes, braking; /* bits of enum brake: at the last evaluation, in this one */
+	uint64_t braked_ns[BRAKE_COUNT];
+	char held[CLOUD_TEXT_SIZE];
+	uint64_t backoff_ns;
+	uint32_t backoff_tries;
+	char backoff_why[CLOUD_TEXT_SIZE];
+	struct held_memory told[8];
+	char not_asked[48]; /* observe mode: the decision that EC2 has not been asked about */
+	int32_t wish_up, wish_down; /* observe mode: what was recorded already */
+	uint64_t wish_up_ns, wish_down_ns;
+};
+
+struct brake_state {
+	uint32_t policies; /* that it holds */
+	bool everything; /* it holds the whole core */
+	uint64_t occasions, since_ns, released_ns;
+	bool told;
+	char text[CLOUD_TEXT_SIZE];
+};
+
+struct pause {
+	char from[16];
+	char why[CLOUD_TEXT_SIZE];
+};
+
+/* What forerun's instances cost, by the hour of the wall clock; 24 hours and the present one. */
+#define SPEND_HOURS 25
+struct spend {
+	double usd[SPEND_HOURS]; /* of the hour n at n % SPEND_HOURS */
+	uint64_t hour; /* the newest; 0: nothing yet */
+	uint64_t wall_ns, mono_ns; /* counted so far; mono 0: not in this run */
+	double usd_per_hour; /* since then */
+	uint64_t written_ns;
+};
+
+struct core {
+	struct core_config config;
+	const struct documents *documents;
+	struct core_effects effects;
+
+	struct service *services;
+	size_t services_count;
+	struct map services_by_name;
+	struct policy_state *policies;
+	struct policy_status *status;
+	uint64_t *evaluated_ns; /* of each policy */
+	bool *dirty; /* signals came that it has not been evaluated on */
+	size_t policies_count;
+	struct map policies_by_name;
+	struct pool_state *pools;
+	size_t pools_count;
+	struct map pools_by_name;
+	struct class_state *classes;
+	size_t classes_count;
+
+	VEC(struct host_view *) hosts;
+	struct map hosts_by_name, hosts_by_instance;
+	struct map tagged; /* instance id -> service of the instances whose tags name one */
+	struct map ended; /* instances that EC2 shows as ended */
+	uint64_t forgot_ns; /* when hosts were last looked through */
+	VEC(uint32_t) slots; /* of the indicators of the frame at hand in the member's matches */
+	VEC(struct record *) records; /* the newest last */
+	struct map records_by_id;
+	size_t records_waiting; /* for their next attempt */
+	VEC(struct instance *) instances;
+	struct map instances_by_id;
+	VEC(struct instance *) starting; /* of these, what does not serve yet */
+	VEC(struct open_order *) orders;
+	VEC(struct lane *) lanes;
+	struct map lanes_by_key;
+	VEC(struct open_retirement *) retirements;
+	VEC(struct no_capacity) no_capacity;
+	VEC(struct launch_count) launches;
+
+	struct core_totals totals;
+	struct timing timing;
+	VEC(struct subnet_state *) subnets;
+	struct map subnets_by_id;
+	VEC(struct quota_state) quotas;
+	struct brake_state brakes[BRAKE_COUNT];
+	VEC(struct pause) pauses;
+	struct spend spend;
+	uint64_t changes; /* of instances and orders, from 1 */
+	bool counted; /* what counts.c sums up is of now */
+	uint64_t orders_counted;
+	bool usd_unknown; /* the price of something that runs or is coming is not known */
+	double usd_running, usd_coming; /* an hour; the second at worst */
+	uint64_t now_ns; /* the newest moment that was handed in */
+	uint64_t last_evaluated_ns; /* all policies; 0: do it now */
+	uint64_t last_id_ms;
+	uint64_t sequence;
+	uint32_t host_hash;
+	uint64_t replayed_gone; /* instances that were replayed as gone */
+	bool started, fleet_known;
+	bool leads;
+	uint64_t epoch, lead_ns; /* of the lead; since when */
+	uint64_t views;
+	int journal_error;
+	struct text line; /* of the journal, reused */
+	/* While it is rewritten, lines go there. */
+	int (*rewrite)(void *arg, const char *json, size_t length);
+	void *rewrite_arg;
+};
+
+/* What has been settled about an order before it is one. */
+struct launch_plan {
+	enum capacity_type capacity_type;
+	uint32_t count;
+	VEC(struct launch_override) overrides;
+	uint32_t vcpus_worst;
+	uint64_t memory_mib_worst;
+	double usd_worst;
+	char held_key[96]; /* what kept count at 0; "" otherwise */
+	char held[CLOUD_TEXT_SIZE];
+	uint32_t brakes; /* bits of enum brake: what made it smaller, down to nothing */
+};
+
+#endif
