@@ -3,6 +3,8 @@
 
 #include <limits.h>
 
+#include "documents/pods_private.h"
+
 #define LIST_MAX 4096
 
 /* ---- one document ---- */
@@ -71,6 +73,8 @@ static void read_document(const struct cursor *document, bool in_list, struct do
 		read_documents_of_list(document, out);
 		return;
 	}
+	if (read_pod_document(document, version, kind, out))
+		return;
 	for (int i = 0; i < KIND_COUNT; i++) {
 		if (strcmp(kind, DOCUMENT_KINDS[i].kind) != 0)
 			continue;
@@ -131,6 +135,7 @@ int documents_parse(struct documents *documents, const char *file, const char *t
 		MOVE(&documents->policies, &read.policies);
 		MOVE(&documents->pools, &read.pools);
 		MOVE(&documents->classes, &read.classes);
+		MOVE(&documents->pods, &read.pods);
 	}
 	documents_free(&read);
 	yaml_file_free(&yaml);

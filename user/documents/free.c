@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "documents/pods.h"
 #include "documents/read.h"
 
 void label_terms_free(struct label_terms *terms)
@@ -93,6 +94,9 @@ void documents_free(struct documents *documents)
 		pool_free(pool);
 	vec_for_each (node_class, &documents->classes)
 		node_class_free(node_class);
+	vec_for_each (pod, &documents->pods)
+		pod_template_free(*pod);
+	vec_free(&documents->pods);
 	vec_free(&documents->policies);
 	vec_free(&documents->pools);
 	vec_free(&documents->classes);

@@ -41,13 +41,17 @@ struct pod_selector {
 struct pod_affinity_term {
 	struct pod_selector selector;
 	char *topology_key;
-	VEC(char *) namespaces; /* none: the pod's own */
-	bool all_namespaces; /* namespaceSelector: {} */
+	VEC(char *) namespaces;
+	/* By their label kubernetes.io/metadata.name, the only one that is known here. With neither
+	 * it is the pod's own namespace. */
+	struct pod_selector namespace_selector;
 	int32_t weight; /* of a preferred one; else 0 */
 };
 struct pod_affinity_terms {
 	VEC(struct pod_affinity_term) list;
 };
+
+#define LABEL_NAMESPACE_NAME "kubernetes.io/metadata.name" /* which every namespace has */
 
 struct spread_constraint {
 	int32_t max_skew, min_domains; /* min_domains 0: not given */
@@ -56,6 +60,13 @@ struct spread_constraint {
 	bool ignore_affinity; /* nodeAffinityPolicy: Ignore; else Honor */
 	bool honor_taints; /* nodeTaintsPolicy: Honor; else Ignore */
 	struct pod_selector selector; /* matchLabelKeys are merged into it */
+};
+
+enum port_protocol { PORT_TCP, PORT_UDP, PORT_SCTP };
+struct host_port {
+	uint16_t port;
+	enum port_protocol protocol;
+	char *ip; /* NULL: every address of the host */
 };
 
 struct pod_template {
@@ -74,20 +85,27 @@ struct pod_template {
 	VEC(struct spread_constraint) spread;
 	int32_t priority;
 	char *node_name; /* of a pod that is placed already; NULL */
-	VEC(uint16_t) host_ports;
+	VEC(struct host_port) host_ports;
 	uint64_t termination_grace_s; /* default 30 */
 	bool do_not_disrupt; /* annotation karpenter.sh/do-not-disrupt: "true" */
 	int32_t deletion_cost; /* annotation controller.kubernetes.io/pod-deletion-cost */
 };
 
-struct pod_templates {
-	VEC(struct pod_template *) list;
-};
-
+/* Adds the pods and workloads of a text of YAML or JSON, as kubectl prints them: several documents,
+ * Lists. Objects of Kubernetes that run no pods (Service, ConfigMap, ...) are passed over. As
+ * documents_parse() otherwise. */
+int pods_parse(struct documents *documents, const char *file, const char *text, size_t length,
+	       struct problems *problems);
+/* The template or workload of that name, for a policy's replica; NULL: there is none. */
+const struct pod_template *documents_pod(const struct documents *documents, const char *name);
 void pod_template_free(struct pod_template *pod);
-/* Whether the toleration of the pod covers the taint (Kubernetes, TolerationsTolerateTaint). */
+
+/* Whether the pod tolerates the taint (Kubernetes, component-helpers, TolerationsTolerateTaint). */
 bool pod_tolerates(const struct pod_template *pod, const struct taint *taint);
 bool pod_selector_matches(const struct pod_selector *selector, const struct key_values *labels);
+/* Whether the term of a pod in that namespace selects the other pod. */
+bool pod_affinity_selects(const struct pod_affinity_term *term, const char *namespace_,
+			  const struct pod_template *other);
 const char *key_values_get(const struct key_values *values, const char *key); /* NULL: none */
 
 #endif
