@@ -92,16 +92,17 @@ static const struct resolver *resolver_of(const struct check *check, const struc
 }
 
 static bool complete_override(const struct resolver *resolver, const struct offering *offering,
-			      struct launch_override *out)
+			      const struct pool *pool, struct launch_override *out)
 {
+	const struct launch_template *template = launch_template_for(
+		resolver->templates.at, resolver->templates.count, offering, pool->name, "");
+
 	*out = (struct launch_override){.priority = -1};
 	vec_for_each (subnet, &resolver->subnets)
 		if (strcmp(subnet->zone, offering->zone) == 0)
 			set_text(out->subnet_id, subnet->id);
-	vec_for_each (template, &resolver->templates)
-		if (template->architecture == offering->architecture &&
-		    template->capacity_type == offering->capacity_type)
-			set_text(out->launch_template, template->name);
+	if (template)
+		set_text(out->launch_template, template->name);
 	set_text(out->instance_type, offering->instance_type);
 	set_text(out->zone, offering->zone);
 	return *out->subnet_id && *out->launch_template;
@@ -177,7 +178,7 @@ static bool check_pool(struct check *check, const struct pool *pool)
 		if (!offering_matches(offering, pool))
 			continue;
 		offered++;
-		if (!resolver || !complete_override(resolver, offering, &override))
+		if (!resolver || !complete_override(resolver, offering, pool, &override))
 			continue;
 		ask_launch(check, pool, &override, offering->capacity_type);
 		return true;

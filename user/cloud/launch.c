@@ -116,6 +116,8 @@ void fleet_request(const struct launch_order *order, const char *owner, bool dry
 	form_add(out, number, "TargetCapacitySpecification.TotalTargetCapacity");
 	form_add(out, capacity_type_text(order->capacity_type),
 		 "TargetCapacitySpecification.DefaultTargetCapacityType");
+	if (*order->context)
+		form_add(out, order->context, "Context");
 	add_strategy(order, out);
 	add_configs(order, out);
 	add_tags(order, owner, "instance", 1, out);

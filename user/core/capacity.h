@@ -15,16 +15,40 @@ struct subnet {
 	uint32_t free_addresses;
 };
 
-/* The launch template of one architecture and capacity type of a class. Its name holds a hash of
- * its content: what it says never changes. */
+/* Which types an image is for: aliases of EKS have images of their own for GPUs and Neuron chips.
+ */
+enum image_variant {
+	IMAGE_ANY,
+	IMAGE_STANDARD, /* no GPU, no accelerator */
+	IMAGE_NVIDIA, /* with GPUs */
+	IMAGE_NEURON, /* with accelerators */
+};
+
+/* What some offerings of a class are launched from. Its name holds a hash of its content: what it
+ * says never changes. */
 struct launch_template {
 	enum architecture architecture;
 	enum capacity_type capacity_type;
 	char name[128];
 	char image_id[CLOUD_NAME_SIZE];
+	enum image_variant variant;
+	char pool[CLOUD_NAME_SIZE]; /* its labels and taints are in the user data; "": any pool */
+	char reservation[32]; /* of CAPACITY_RESERVED: the id of the one that it launches into */
 };
 
-/* One EC2NodeClass as AWS has it now. */
+enum reservation_kind { RESERVATION_DEFAULT, RESERVATION_CAPACITY_BLOCK };
+
+/* A capacity reservation that the class selects and that is active. */
+struct capacity_reservation {
+	char id[32]; /* "cr-..." */
+	char instance_type[32], zone[32];
+	enum reservation_kind kind;
+	bool interruptible;
+	uint32_t available; /* instances that still fit, when it was looked up */
+	uint64_t ends_wall_ns; /* 0: until somebody cancels it */
+};
+
+/* One EC2NodeClass as AWS has it now. The lists are the cloud's: whoever keeps one copies it. */
 struct class_view {
 	char name[CLOUD_NAME_SIZE];
 	bool ready;
@@ -33,7 +57,19 @@ struct class_view {
 	size_t subnets_count;
 	const struct launch_template *templates;
 	size_t templates_count;
+	const struct capacity_reservation *reservations;
+	size_t reservations_count;
+	char *const *security_groups; /* ids, ascending */
+	size_t security_groups_count;
 };
+
+/* Whether an image of that variant is for that type; NULL: a type of which nothing is known. */
+bool image_variant_fits(enum image_variant variant, const struct instance_type *type);
+/* The one that an offering of that pool is launched from, NULL: there is none. reservation: the id
+ * of the reservation for CAPACITY_RESERVED, else "". */
+const struct launch_template *launch_template_for(const struct launch_template *templates,
+						  size_t count, const struct offering *offering,
+						  const char *pool, const char *reservation);
 
 struct launch_override {
 	char instance_type[32];
@@ -59,6 +95,7 @@ struct launch_order {
 	uint32_t count;
 	VEC(struct launch_override) overrides;
 	struct key_values tags; /* of instance, volume and fleet */
+	char context[CLOUD_TEXT_SIZE]; /* of the class; "": none */
 };
 
 enum launch_outcome {

@@ -67,16 +67,6 @@ static const struct subnet *subnet_of(const struct class_state *class, const cha
 	return best;
 }
 
-static const struct launch_template *template_of(const struct class_state *class,
-						 const struct offering *offering)
-{
-	vec_for_each (candidate, &class->templates)
-		if (candidate->architecture == offering->architecture &&
-		    candidate->capacity_type == offering->capacity_type)
-			return candidate;
-	return NULL;
-}
-
 static int offer_compare(const void *left, const void *right)
 {
 	const struct offer *a = left, *b = right;
@@ -109,7 +99,9 @@ static void drop_dear_spot(struct pool_state *pool)
 static void offer_add(struct core *core, struct pool_state *pool, const struct offering *offering)
 {
 	const struct subnet *subnet = subnet_of(pool->class, offering->zone);
-	const struct launch_template *template = template_of(pool->class, offering);
+	const struct launch_template *template =
+		launch_template_for(pool->class->templates.at, pool->class->templates.count,
+				    offering, pool->pool->name, "");
 	struct offer *offer;
 
 	if (!subnet || !template)

@@ -51,6 +51,14 @@ void order_tags(struct core *core, struct launch_order *order)
 	tag_add(order, "forerun.dev/epoch", number);
 }
 
+static void order_context(struct core *core, struct launch_order *order)
+{
+	const struct pool_state *pool = pool_find(core, order->pool);
+
+	if (pool && pool->class && pool->class->node_class && pool->class->node_class->context)
+		set_text(order->context, pool->class->node_class->context);
+}
+
 static struct open_order *order_make(struct core *core, const struct record *record,
 				     const struct launch_plan *plan, struct moment now)
 {
@@ -71,6 +79,7 @@ static struct open_order *order_make(struct core *core, const struct record *rec
 	vec_for_each (override, &plan->overrides)
 		*vec_push(&order->overrides) = *override;
 	order_tags(core, order);
+	order_context(core, order);
 	open->made_ns = now.mono_ns;
 	open->made_wall_ns = now.wall_ns;
 	open->ask = true;

@@ -176,6 +176,7 @@ static int replay_order(struct core *core, const cJSON *json, char reason[160])
 	open->order.capacity_type = strcmp(text_of(json, "capacity_type"), "spot") == 0
 					    ? CAPACITY_SPOT
 					    : CAPACITY_ON_DEMAND;
+	set_text(open->order.context, text_of(json, "context"));
 	open->order.count = (uint32_t)count_of(json, "count", INSTANCES_MAX);
 	replay_overrides(&open->order, cJSON_GetObjectItemCaseSensitive(json, "overrides"));
 	replay_tags(&open->order, cJSON_GetObjectItemCaseSensitive(json, "tags"));

@@ -302,6 +302,21 @@ static void read_user_data(const struct cursor *spec, struct node_class *node_cl
 			      strlen(node_class->user_data), USER_DATA_BYTES_MAX);
 }
 
+/* Where 0 would say something. */
+static void nothing_given(struct node_class *node_class)
+{
+	node_class->associate_public_ip = -1;
+	node_class->ip_prefix_count = -1;
+	node_class->kubelet = (struct kubelet){
+		.max_pods = -1,
+		.pods_per_core = -1,
+		.eviction_max_pod_grace_period_s = -1,
+		.image_gc_high_threshold_percent = -1,
+		.image_gc_low_threshold_percent = -1,
+		.cpu_cfs_quota = -1,
+	};
+}
+
 void read_node_class(const struct cursor *document, struct node_class *node_class)
 {
 	static const struct field DOCUMENT[] = {
@@ -337,6 +352,7 @@ void read_node_class(const struct cursor *document, struct node_class *node_clas
 	};
 	struct cursor spec = cursor_field(document, "spec");
 
+	nothing_given(node_class);
 	if (!read_mapping(document, DOCUMENT, ARRAY_SIZE(DOCUMENT)))
 		return;
 	read_metadata(document, &node_class->name);

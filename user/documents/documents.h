@@ -255,7 +255,7 @@ struct eviction_thresholds {
 	VEC(struct eviction_threshold) list;
 };
 
-struct kubelet { /* spec.kubelet; -1 and NULL: not given */
+struct kubelet { /* spec.kubelet; -1 and NULL: not given, and nothing counts unless given */
 	bool given;
 	VEC(char *) cluster_dns;
 	int32_t max_pods, pods_per_core;
@@ -323,6 +323,12 @@ int documents_check(const struct documents *documents, struct problems *problems
 void documents_free(struct documents *documents);
 const struct pool *documents_pool(const struct documents *documents, const char *name);
 const struct node_class *documents_class(const struct documents *documents, const char *name);
+
+/* A number for what an instance is launched from: the fields whose change is drift in Karpenter
+ * (ec2nodeclass-hash, nodepool-hash), in whatever order lists are written. Tags
+ * forerun.dev/class-hash and forerun.dev/pool-hash keep it in hex. */
+uint64_t documents_class_hash(const struct node_class *node_class);
+uint64_t documents_pool_hash(const struct pool *pool);
 
 /* Kubernetes resource quantity ("500m", "1Gi", "2e3"). -EINVAL when it is none. */
 int quantity_parse(const char *text, double *value);
