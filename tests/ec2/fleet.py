@@ -122,12 +122,26 @@ class Ledger:
         self.by_id[instance_id] = entry
         return entry
 
+    def stopped(self, instance_id):
+        self.by_id[instance_id]["stopped"] = time.time()
+
+    def started(self, instance_id):
+        entry = self.by_id[instance_id]
+        entry["stopped"], entry["started"] = None, time.time()
+        entry.setdefault("starts", []).append(entry["started"])
+
     def ended(self, instance_id):
         entry = self.by_id.get(instance_id)
         if entry and entry["terminated"] is None:
             entry["terminated"] = time.time()
             return entry
         return None
+
+
+def change_xml(ids, before, after):
+    items = "".join(f"<item><instanceId>{i}</instanceId><currentState><code>{STATE_CODES[after]}</code><name>{after}</name></currentState>"
+                    f"<previousState><code>{STATE_CODES[b]}</code><name>{b}</name></previousState></item>" for i, b in zip(ids, before))
+    return f"<instancesSet>{items}</instancesSet>"
 
 
 def pool_order(overrides, capacity_type, form):
@@ -227,7 +241,11 @@ def state_now(entry, state, times, now):
         return state
     if entry["terminated"] is not None:
         return "shutting-down" if now - entry["terminated"] < times["shutting_down_s"] else "terminated"
-    if state == "running" and now - entry["launched"] < time_of(entry, times, "pending_s"):
+    if entry.get("stopped") is not None:
+        return "stopping" if now - entry["stopped"] < times.get("stopping_s", 0) else "stopped"
+    if now - entry.get("started", 0) < times.get("start_hidden_s", 0):
+        return "stopped"
+    if state == "running" and now - entry.get("started", entry["launched"]) < time_of(entry, times, "pending_s"):
         return "pending"
     return state
 

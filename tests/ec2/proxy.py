@@ -126,6 +126,9 @@ class State:
             "credentials": {},  # access key: {"secret", "token", "expires": Unix time}
             "pending_s": 0.0,  # or [from, to]: drawn for each instance, likewise hidden_s
             "shutting_down_s": 0.0,
+            "stopping_s": 0.0,
+            "start_hidden_s": 0.0,  # so long a started instance is still shown as stopped
+            "hibernation_ready_s": 0.0,  # an instance younger than that cannot be hibernated
             "hidden_s": 0.0,
             "seed": 0,  # of what is drawn
             "gates": {},
@@ -451,6 +454,76 @@ class Proxy:
                 self.state.ledger.ended(instance_id)
         return answer
 
+    def state_of(self, instance_id):
+        entry = self.state.ledger.by_id.get(instance_id)
+        return fleet.state_now(entry, "running", {**self.state.settings, "start_hidden_s": 0}, time.time()) if entry else None
+
+    def cannot_change(self, call, ids, wrong):
+        """What EC2 says when one of them is unknown or in a wrong state: then none of them changes."""
+        for instance_id in ids:
+            state = self.state_of(instance_id)
+            if state is None:
+                return self.error(call, 400, "InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist")
+            if state in wrong:
+                return self.error(call, 400, "IncorrectInstanceState",
+                                  f"The instance '{instance_id}' is not in a state from which it can be changed: {state}.")
+        return None
+
+    async def change_state(self, call, ids, after):
+        before = [self.state_of(i) for i in ids]
+        if not self.state.settings["synthetic_fleet"]:
+            answer = await self.forward(call)
+            if answer.status != 200:
+                return answer
+        return self.xml(call.action, fleet.change_xml(ids, before, after))
+
+    async def start(self, call):
+        ids = prices.listed(call.form, "InstanceId")
+        if wrong := self.cannot_change(call, ids, ("stopping", "shutting-down", "terminated")):
+            return wrong
+        resting = [i for i in ids if self.state_of(i) == "stopped"]
+        before = dict(self.state.capacity.left)
+        for instance_id in resting:
+            entry = self.state.ledger.by_id[instance_id]
+            if not self.state.capacity.take("start", entry["type"], entry["zone"], 1):
+                self.state.capacity.left = before
+                code, text = fleet.no_capacity(fleet.Override(0, entry["type"], "", entry["zone"], "", "", 0, {}), "on-demand")
+                return self.error(call, 500, code, text)
+        answer = await self.change_state(call, ids, "pending")
+        for instance_id in resting if answer.status == 200 else []:
+            self.state.ledger.started(instance_id)
+        return answer
+
+    async def stop(self, call):
+        ids = prices.listed(call.form, "InstanceId")
+        if wrong := self.cannot_change(call, ids, ("pending", "shutting-down", "terminated")):
+            return wrong
+        young = [i for i in ids if time.time() - self.state.ledger.by_id[i]["launched"] < self.state.settings["hibernation_ready_s"]]
+        if young and call.form.get("Hibernate") == "true":
+            return self.error(call, 400, "UnsupportedOperation", f"Instance {young[0]} is not ready to hibernate yet, retry in a few minutes")
+        for instance_id in ids:
+            if self.state.ledger.by_id[instance_id]["capacity_type"] == "spot":
+                return self.error(call, 400, "UnsupportedOperation",
+                                  f"You can't stop the Spot Instance '{instance_id}' because it is associated with a one-time request.")
+        running = [i for i in ids if self.state_of(i) == "running"]
+        answer = await self.change_state(call, ids, "stopping")
+        for instance_id in running if answer.status == 200 else []:
+            self.state.ledger.stopped(instance_id)
+            self.state.ledger.by_id[instance_id]["hibernated"] = call.form.get("Hibernate") == "true"
+        return answer
+
+    async def tag(self, call):
+        tags, number = {}, 1
+        while key := call.form.get(f"Tag.{number}.Key"):
+            tags[key] = call.form.get(f"Tag.{number}.Value", "")
+            number += 1
+        ids = prices.listed(call.form, "ResourceId")
+        answer = self.xml(call.action, "<return>true</return>") if self.state.settings["synthetic_fleet"] else await self.forward(call)
+        for instance_id in ids if answer.status == 200 else []:
+            if entry := self.state.ledger.by_id.get(instance_id):
+                entry["tags"] = {**entry["tags"], **tags}
+        return answer
+
     async def describe_instances(self, call):
         now, settings, ledger = time.time(), {**self.state.settings, **call.times}, self.state.ledger
         for instance_id in prices.listed(call.form, "InstanceId"):
@@ -488,6 +561,7 @@ class Proxy:
 
     async def effect(self, call):
         own = {"CreateFleet": self.create_fleet, "RunInstances": self.run_instances, "TerminateInstances": self.terminate,
+               "StartInstances": self.start, "StopInstances": self.stop, "CreateTags": self.tag,
                "DescribeInstances": self.describe_instances, "DescribeInstanceTypes": self.unchanging,
                "DescribeInstanceTypeOfferings": self.unchanging}
         if call.service == "ec2" and call.action in own:

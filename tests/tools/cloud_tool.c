@@ -9,8 +9,8 @@
  *	lease-status | lease-free
  *	pause {"table","name","why"} | freeze MS (stands still, as a stopped process does)
  *	launch {"token":..., "capacity_type":"spot", "count":1,
- *"overrides":[{"type","zone","subnet", "template"}], "tags":{}} terminate {"decision":...,
- *"instances":["i-..."]}
+ *		"overrides":[{"type","zone","subnet","template"}], "starts":["i-..."], "tags":{}}
+ *	terminate {"decision":..., "instances":["i-..."]} | stop {"id":..., "hibernate":true}
  */
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -208,6 +208,7 @@ static void on_launched(void *arg, const struct launch_result *result)
 	comma = "";
 	vec_for_each (failure, &result->failures) {
 		text_printf(&line, "%s{", comma);
+		add(&line, "instance", failure->instance_id);
 		add(&line, "type", failure->instance_type);
 		add(&line, "zone", failure->zone);
 		add(&line, "code", failure->code);
@@ -233,6 +234,21 @@ static void on_terminated(void *arg, const struct terminate_result *result)
 	add(&line, "code", result->error_code);
 	add(&line, "text", result->error_text);
 	add(&line, "request_id", result->request_id);
+	end(&line);
+}
+
+static void on_stopped(void *arg, const struct stop_result *result)
+{
+	struct text line = {0};
+
+	(void)arg;
+	begin(&line, "stopped");
+	add(&line, "id", result->id);
+	add(&line, "error",
+	    result->error == 0	       ? ""
+	    : result->error == -EAGAIN ? "again"
+				       : "refused");
+	add(&line, "code", result->error_code);
 	end(&line);
 }
 
@@ -440,6 +456,8 @@ static void launch(struct tool *tool, const cJSON *wanted)
 		COPY(override->launch_template, word_of(item, "template"));
 		override->priority = -1;
 	}
+	cJSON_ArrayForEach (item, cJSON_GetObjectItemCaseSensitive(wanted, "starts"))
+		COPY(vec_push(&order->starts)->id, cJSON_GetStringValue(item));
 	cJSON_ArrayForEach (item, cJSON_GetObjectItemCaseSensitive(wanted, "tags")) {
 		struct key_value *tag = vec_push(&order->tags.list);
 
@@ -462,6 +480,15 @@ static void terminate(struct tool *tool, const cJSON *wanted)
 	}
 	cloud_terminate(tool->cloud, &order);
 	vec_free(&order.instances);
+}
+
+static void stop(struct tool *tool, const cJSON *wanted)
+{
+	struct stop_order order = {
+		.hibernate = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(wanted, "hibernate"))};
+
+	COPY(order.id, word_of(wanted, "id"));
+	cloud_stop(tool->cloud, &order);
 }
 
 static void take_lease(struct tool *tool, const cJSON *wanted)
@@ -556,6 +583,8 @@ static void command(struct tool *tool, const char *line)
 		launch(tool, argument);
 	else if (str_starts(line, "terminate ") && argument)
 		terminate(tool, argument);
+	else if (str_starts(line, "stop ") && argument)
+		stop(tool, argument);
 	else if (!lease_command(tool, line, argument))
 		fprintf(stderr, "cloud_tool: no such command: %s\n", line);
 	cJSON_Delete(argument);
@@ -642,8 +671,8 @@ static void tool_free(struct tool *tool)
 int main(int argc, char **argv)
 {
 	static struct tool tool;
-	struct cloud_events events = {&tool,	   on_catalog,	  on_class, on_fleet,
-				      on_launched, on_terminated, may_act};
+	struct cloud_events events = {&tool,	   on_catalog,	  on_class,   on_fleet,
+				      on_launched, on_terminated, on_stopped, may_act};
 	struct cloud_config config;
 	int r;
 

@@ -19,6 +19,7 @@ struct cloud_events {
 	void (*fleet)(void *arg, const struct fleet_view *view);
 	void (*launched)(void *arg, const struct launch_result *result);
 	void (*terminated)(void *arg, const struct terminate_result *result);
+	void (*stopped)(void *arg, const struct stop_result *result);
 	/* Asked in the moment in which a call with an effect (CreateFleet, TerminateInstances,
 	 * CreateTags, CreateLaunchTemplate) would be written, each try anew; false: it is not sent
 	 * (error code "NotLeader": LAUNCH_REFUSED when no try of this cloud_launch() was written,
@@ -52,11 +53,13 @@ void cloud_free(struct cloud *cloud);
  * again. */
 void cloud_start(struct cloud *cloud);
 
-/* One CreateFleet, on the wire before it returns when the connection is warm. Of a dry_run order
- * the result is LAUNCH_REFUSED with the code "DryRunOperation" when EC2 would have done it, else
- * with what it would have refused. */
+/* One CreateFleet, or StartInstances and CreateTags where the order names instances; on the wire
+ * before it returns when the connection is warm. Of a dry_run order the result is LAUNCH_REFUSED
+ * with the code "DryRunOperation" when EC2 would have done it, else with what it would have
+ * refused. */
 void cloud_launch(struct cloud *cloud, const struct launch_order *order);
 void cloud_terminate(struct cloud *cloud, const struct terminate_order *order);
+void cloud_stop(struct cloud *cloud, const struct stop_order *order);
 void cloud_describe_now(struct cloud *cloud); /* the fleet, ahead of its time */
 
 /* ---- leadership: a conditional write to one DynamoDB item ---- */

@@ -310,8 +310,13 @@ static void on_answer(void *arg, const struct answer *answer)
 void cloud_launch(struct cloud *cloud, const struct launch_order *order)
 {
 	_cleanup_text_ struct text body = {0};
-	struct launching *launching = calloc(1, sizeof(*launching));
+	struct launching *launching;
 
+	if (order->starts.count) {
+		start_order(cloud, order);
+		return;
+	}
+	launching = calloc(1, sizeof(*launching));
 	if (!launching)
 		abort();
 	launching->cloud = cloud;

@@ -190,7 +190,7 @@ bool clock_is_wrong(const struct cloud *cloud);
 
 /* ---- EC2's rates (bucket.c) ---- */
 
-#define BUCKETS_COUNT 12
+#define BUCKETS_COUNT 16
 
 struct bucket {
 	double tokens; /* < 0: so many calls wait */
@@ -235,6 +235,8 @@ void fleet_request(const struct launch_order *order, const char *owner, bool dry
 /* The body of a 2xx. -EBADMSG: no CreateFleet answer. */
 int fleet_response(const char *body, size_t length, struct launch_result *result);
 bool is_instance_id(const char *id);
+/* An order that names instances to start (start.c). */
+void start_order(struct cloud *cloud, const struct launch_order *order);
 void launch_classify(const struct answer *answer, struct launch_result *result);
 
 /* ---- the fleet (fleet.c) ---- */

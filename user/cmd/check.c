@@ -44,13 +44,20 @@ static void on_terminated(void *arg, const struct terminate_result *result)
 	(void)result;
 }
 
+static void on_stopped(void *arg, const struct stop_result *result)
+{
+	(void)arg;
+	(void)result;
+}
+
 struct cloud_events cloud_events_none(void)
 {
 	return (struct cloud_events){.catalog = on_catalog,
 				     .class_resolved = on_class,
 				     .fleet = on_fleet,
 				     .launched = on_launched,
-				     .terminated = on_terminated};
+				     .terminated = on_terminated,
+				     .stopped = on_stopped};
 }
 
 static int ask(struct loop *loop, struct cloud *cloud, struct problems *problems)

@@ -46,6 +46,7 @@ const char *instance_state_text(enum instance_state state)
 void launch_order_free(struct launch_order *order)
 {
 	vec_free(&order->overrides);
+	vec_free(&order->starts);
 	vec_for_each (tag, &order->tags.list) {
 		free(tag->key);
 		free(tag->value);
@@ -57,4 +58,16 @@ void launch_result_free(struct launch_result *result)
 {
 	vec_free(&result->instances);
 	vec_free(&result->failures);
+}
+
+const char *launch_source_text(enum launch_source source)
+{
+	static const char *const names[SOURCE_COUNT] = {
+		[SOURCE_ROOM] = "room",		 [SOURCE_HIBERNATED] = "hibernated",
+		[SOURCE_STOPPED] = "stopped",	 [SOURCE_RESERVED] = "reserved",
+		[SOURCE_SPOT] = "spot",		 [SOURCE_ON_DEMAND] = "on-demand",
+		[SOURCE_GROUP] = "auto-scaling",
+	};
+
+	return (unsigned)source < SOURCE_COUNT ? names[source] : "unknown";
 }

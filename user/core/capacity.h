@@ -82,7 +82,27 @@ struct launch_override {
 	uint64_t memory_mib;
 };
 
-/* One CreateFleet call, complete: the same order always makes the same bytes. */
+/* Where an instance comes from, the fastest first. */
+enum launch_source {
+	SOURCE_ROOM, /* it runs, and nobody has it: prepared for a warm pool and not stopped yet */
+	SOURCE_HIBERNATED, /* StartInstances of a warm pool */
+	SOURCE_STOPPED, /* likewise */
+	SOURCE_RESERVED, /* CreateFleet into a capacity reservation */
+	SOURCE_SPOT, /* CreateFleet */
+	SOURCE_ON_DEMAND, /* likewise */
+	SOURCE_GROUP, /* SetDesiredCapacity of an Auto Scaling group */
+	SOURCE_COUNT
+};
+const char *launch_source_text(enum launch_source source); /* "room", "hibernated", ... */
+
+struct launched_instance {
+	char id[32];
+	char instance_type[32];
+	char zone[32];
+};
+
+/* One CreateFleet call, complete: the same order always makes the same bytes. Or, where it names
+ * instances to start, StartInstances and the tags that make them its policy's. */
 struct launch_order {
 	char token[64]; /* ClientToken: "fr-<lane>-<number>"; an old journal's: a decision's id */
 	char decision[48];
@@ -94,6 +114,7 @@ struct launch_order {
 	enum capacity_type capacity_type;
 	uint32_t count;
 	VEC(struct launch_override) overrides;
+	VEC(struct launched_instance) starts; /* of a warm pool; then there are no overrides */
 	struct key_values tags; /* of instance, volume and fleet */
 	char context[CLOUD_TEXT_SIZE]; /* of the class; "": none */
 };
@@ -104,12 +125,8 @@ enum launch_outcome {
 	LAUNCH_UNKNOWN, /* may have had its effect: ask again with the same order */
 };
 
-struct launched_instance {
-	char id[32];
-	char instance_type[32];
-	char zone[32];
-};
 struct launch_failure {
+	char instance_id[32]; /* that could not be started; "" of CreateFleet */
 	char instance_type[32]; /* "" when it is about the whole call */
 	char zone[32];
 	char code[CLOUD_NAME_SIZE];
@@ -175,6 +192,18 @@ struct terminate_result {
 	char error_code[CLOUD_NAME_SIZE];
 	char error_text[CLOUD_TEXT_SIZE];
 	uint64_t sent_ns, done_ns;
+};
+
+/* StopInstances of one that a warm pool prepared. */
+struct stop_order {
+	char id[32];
+	bool hibernate;
+};
+struct stop_result {
+	char id[32];
+	int error; /* 0, -EAGAIN: not known or throttled, -EINVAL: refused */
+	char error_code[CLOUD_NAME_SIZE];
+	char error_text[CLOUD_TEXT_SIZE];
 };
 
 /* "InsufficientInstanceCapacity" and its kin: this (type, zone, capacity type) has none now,
