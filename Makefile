@@ -69,6 +69,13 @@ $(BUILD)/include/forerun.skel.h: $(BUILD)/forerun.bpf.o
 
 # ---- userspace ----
 
+# What EC2 sells, compressed, as a constant of the binary.
+$(BUILD)/include/catalog_shipped.h: user/plan/catalog.json
+	@mkdir -p $(@D)
+	@echo "  GZIP    $<"
+	$(Q){ echo 'static const unsigned char catalog_shipped_gz[] = {'; \
+		gzip -9nc $< | od -An -v -tu1 | sed 's/  */,/g; s/^,//; s/$$/,/'; echo '};'; } > $@
+
 $(BUILD)/opt/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC      $<"
@@ -80,6 +87,7 @@ $(BUILD)/san/%.o: %.c
 	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu11 -Wall -Wextra -Wno-missing-field-initializers $(SAN) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
 
 $(call objects,opt,probe) $(call objects,san,probe): $(BUILD)/include/forerun.skel.h
+$(BUILD)/opt/user/plan/shipped.o $(BUILD)/san/user/plan/shipped.o: $(BUILD)/include/catalog_shipped.h
 
 define room_rules
 $$(BUILD)/opt/lib$(1).a: $$(call objects,opt,$(1))
@@ -192,7 +200,7 @@ deb: all
 
 lint: deps-test
 	$(Q)$(MAKE) --no-print-directory lint-run
-lint-run: $(BUILD)/include/forerun.skel.h
+lint-run: $(BUILD)/include/forerun.skel.h $(BUILD)/include/catalog_shipped.h
 	$(Q)BUILD=$(BUILD) scripts/lint.sh
 
 format:

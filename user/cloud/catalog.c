@@ -38,7 +38,7 @@ int catalog_init(struct cloud *cloud)
 	return r;
 }
 
-void catalog_free(struct cloud *cloud)
+void catalog_close(struct cloud *cloud)
 {
 	struct catalog_state *state = &cloud->catalog;
 
@@ -81,7 +81,7 @@ static bool some_pool_takes(const struct cloud *cloud, const struct offering *of
 
 static bool zone_is_wanted(struct cloud *cloud, const struct type_zone *zone)
 {
-	const struct type_info *type = catalog_type(&cloud->catalog, zone->type);
+	const struct type_info *type = catalog_find(&cloud->catalog, zone->type);
 
 	if (!type)
 		return false;
@@ -149,7 +149,7 @@ void catalog_publish(struct cloud *cloud)
 
 	vec_clear(&state->offerings);
 	vec_for_each (zone, &state->zones) {
-		const struct type_info *type = catalog_type(state, zone->type);
+		const struct type_info *type = catalog_find(state, zone->type);
 
 		if (!type)
 			continue;

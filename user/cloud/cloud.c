@@ -95,7 +95,7 @@ void cloud_free(struct cloud *cloud)
 	identity_free(cloud);
 	fleet_free(cloud);
 	classes_free(cloud);
-	catalog_free(cloud);
+	catalog_close(cloud);
 	quotas_free(cloud);
 	addresses_free(cloud);
 	http_client_free(cloud->acting);

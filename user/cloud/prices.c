@@ -89,7 +89,7 @@ static void ask_prices(struct cloud *cloud);
 
 static void take_price(void *arg, const char *name, double usd_per_hour)
 {
-	struct type_info *type = catalog_type(arg, name);
+	struct type_info *type = catalog_find(arg, name);
 
 	if (type)
 		type->usd_per_hour = usd_per_hour;

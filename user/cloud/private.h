@@ -339,10 +339,6 @@ struct type_info {
 	uint64_t memory_mib;
 	double usd_per_hour; /* on demand; NaN */
 };
-struct type_zone {
-	char type[32], zone[32];
-	double spot_usd_per_hour; /* NaN */
-};
 
 struct catalog_state {
 	struct cloud *cloud;
@@ -370,7 +366,7 @@ struct catalog_state {
 };
 
 int catalog_init(struct cloud *cloud);
-void catalog_free(struct cloud *cloud);
+void catalog_close(struct cloud *cloud);
 void catalog_start(struct cloud *cloud);
 void catalog_fetch_types(struct cloud *cloud); /* types, then zones */
 void catalog_fetch_prices(struct cloud *cloud);
@@ -382,7 +378,7 @@ void catalog_save(struct cloud *cloud);
 /* Of the same type and zone as key. */
 struct type_zone *catalog_zone(struct catalog_state *state, const struct type_zone *key);
 void catalog_add_filter(struct cloud *cloud, struct text *query); /* the types that are known */
-struct type_info *catalog_type(struct catalog_state *state, const char *name);
+struct type_info *catalog_find(struct catalog_state *state, const char *name);
 /* Wildcards ("c7g.*") that cover every type which some pool could buy; none: all types. Ownership
  * passes. */
 struct patterns {

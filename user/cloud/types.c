@@ -96,7 +96,7 @@ static int compare_zones(const void *a, const void *b)
 	return order ? order : strcmp(left->zone, right->zone);
 }
 
-struct type_info *catalog_type(struct catalog_state *state, const char *name)
+struct type_info *catalog_find(struct catalog_state *state, const char *name)
 {
 	struct type_info key = {0};
 
@@ -137,7 +137,7 @@ static void fetch_failed(struct cloud *cloud, const char *what, const struct ans
 static void keep_prices(struct catalog_state *state)
 {
 	vec_for_each (type, &state->new_types) {
-		const struct type_info *old = catalog_type(state, type->name);
+		const struct type_info *old = catalog_find(state, type->name);
 
 		type->usd_per_hour = old ? old->usd_per_hour : NAN;
 	}

@@ -32,8 +32,10 @@ struct instance_type {
 	uint32_t vcpus;
 	uint64_t memory_mib; /* as EC2 says; what a node can give away is less (node_capacity()) */
 	uint16_t interfaces, addresses_per_interface; /* ENIs of the default card, IPv4 of each */
-	uint32_t network_mbps, ebs_mbps; /* baseline; 0: not known */
-	uint64_t local_nvme_gb; /* 0: no instance store that is NVMe */
+	uint32_t network_mbps; /* baseline; 0: EC2 gives no number */
+	uint32_t ebs_mbps; /* at most; 0: not optimised for EBS by default */
+	uint64_t local_disk_gb; /* instance store, all disks */
+	uint64_t local_nvme_gb; /* the same where it is NVMe, else 0 */
 	struct accelerator gpus; /* count 0: none */
 	struct accelerator accelerators; /* inference and training chips; count 0: none */
 	uint32_t neuron_devices, neuron_cores;
@@ -65,13 +67,22 @@ struct vcpu_quota {
 	double vcpus;
 };
 
+/* A type is offered in that zone. */
+struct type_zone {
+	char type[32], zone[32];
+	double spot_usd_per_hour; /* NaN: not known */
+};
+
 struct catalog {
-	const struct offering *offerings;
+	const struct offering *offerings; /* by type, zone, capacity type */
 	size_t count;
 	const struct instance_type *types; /* by name, ascending */
 	size_t types_count;
+	const struct type_zone *zones; /* by type and zone, ascending */
+	size_t zones_count;
 	char region[32];
-	uint64_t fetched_wall_ns; /* the oldest of what is in it */
+	uint64_t fetched_wall_ns; /* types and zones */
+	uint64_t priced_wall_ns, spot_wall_ns; /* prices on demand and on spot; 0: never */
 	bool snapshot; /* what forerun ships, not what this account sees */
 	const struct vcpu_quota *quotas; /* those that are known */
 	size_t quotas_count;
@@ -87,5 +98,32 @@ const char *capacity_type_text(
 	enum capacity_type type); /* "on-demand", "spot", "reserved": as labels and EC2 write it */
 const char *architecture_text(
 	enum architecture architecture); /* "amd64", "arm64": as Kubernetes writes it */
+
+/* ---- catalogs that own what they point to (offers.c) ---- */
+
+/* Sorts and copies types and zones. A name that comes twice counts once, a zone of an unknown type
+ * not at all. wanted: which offerings are made; NULL: all that EC2 sells on demand or on spot.
+ * Where no spot price is known the one on demand is assumed. Region and times are the caller's to
+ * fill in. */
+struct catalog *catalog_new(const struct instance_type *types, size_t types_count,
+			    const struct type_zone *zones, size_t zones_count,
+			    bool (*wanted)(void *arg, const struct offering *offering), void *arg);
+void catalog_free(struct catalog *catalog);
+/* NULL: not in it. */
+const struct instance_type *catalog_type(const struct catalog *catalog, const char *name);
+
+/* ---- as JSON: the cache, the snapshot, --catalog FILE (snapshot.c) ---- */
+
+#define CATALOG_VERSION 2
+
+/* file is what messages call it. -EBADMSG: damaged, -ESTALE: of another version; problems says
+ * where and what to do. A type or zone that makes no sense is left out, a price that cannot be is
+ * taken as not known: with a warning each. */
+int catalog_read(const char *file, const char *text, size_t length, struct catalog **out,
+		 struct problems *problems);
+void catalog_write(const struct catalog *catalog, struct text *out);
+/* What forerun ships: every type of us-east-1 with its price on demand; spot prices are not known.
+ */
+struct catalog *catalog_shipped(void);
 
 #endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A catalog made of instance types and the zones that offer them. */
+#include <math.h>
+
+#include "plan/catalog.h"
+
+struct owned {
+	struct catalog catalog; /* first: what others see of it */
+	VEC(struct instance_type) types;
+	VEC(struct type_zone) zones;
+	VEC(struct offering) offerings;
+};
+
+static int compare_types(const void *a, const void *b)
+{
+	return strcmp(((const struct instance_type *)a)->name,
+		      ((const struct instance_type *)b)->name);
+}
+
+static int compare_zones(const void *a, const void *b)
+{
+	const struct type_zone *left = a, *right = b;
+	int order = strcmp(left->type, right->type);
+
+	return order ? order : strcmp(left->zone, right->zone);
+}
+
+const struct instance_type *catalog_type(const struct catalog *catalog, const char *name)
+{
+	struct instance_type key = {0};
+
+	if (!catalog->types_count || strlen(name) >= sizeof(key.name))
+		return NULL;
+	strcpy(key.name, name);
+	return bsearch(&key, catalog->types, catalog->types_count, sizeof(key), compare_types);
+}
+
+static void take_types(struct owned *owned, const struct instance_type *types, size_t count)
+{
+	size_t kept = 0;
+
+	if (!count)
+		return;
+	owned->types.at = vec_grow(NULL, &owned->types.capacity, count, sizeof(*types));
+	memcpy(owned->types.at, types, count * sizeof(*types));
+	qsort(owned->types.at, count, sizeof(*types), compare_types);
+	for (size_t i = 0; i < count; i++)
+		if (!kept || compare_types(&owned->types.at[kept - 1], &owned->types.at[i]) != 0)
+			owned->types.at[kept++] = owned->types.at[i];
+	owned->types.count = kept;
+	owned->catalog.types = owned->types.at;
+	owned->catalog.types_count = kept;
+}
+
+/* Types and zones are in the same order. */
+static void take_zones(struct owned *owned, const struct type_zone *zones, size_t count)
+{
+	size_t kept = 0, type = 0;
+
+	if (!count)
+		return;
+	owned->zones.at = vec_grow(NULL, &owned->zones.capacity, count, sizeof(*zones));
+	memcpy(owned->zones.at, zones, count * sizeof(*zones));
+	qsort(owned->zones.at, count, sizeof(*zones), compare_zones);
+	for (size_t i = 0; i < count; i++) {
+		const struct type_zone *zone = &owned->zones.at[i];
+
+		while (type < owned->types.count &&
+		       strcmp(owned->types.at[type].name, zone->type) < 0)
+			type++;
+		if (type == owned->types.count ||
+		    strcmp(owned->types.at[type].name, zone->type) != 0 ||
+		    (kept && compare_zones(&owned->zones.at[kept - 1], zone) == 0))
+			continue;
+		owned->zones.at[kept++] = *zone;
+	}
+	owned->zones.count = kept;
+	owned->catalog.zones = owned->zones.at;
+	owned->catalog.zones_count = kept;
+}
+
+static struct offering make(const struct instance_type *type, const struct type_zone *zone,
+			    enum capacity_type capacity_type)
+{
+	struct offering offering = {
+		.capacity_type = capacity_type,
+		.architecture = type->amd64 ? ARCH_AMD64 : ARCH_ARM64,
+		.vcpus = type->vcpus,
+		.memory_mib = type->memory_mib,
+		.bare_metal = type->bare_metal,
+		.usd_per_hour = type->usd_per_hour,
+		.type = type,
+	};
+
+	if (capacity_type == CAPACITY_SPOT) {
+		offering.price_assumed = isnan(zone->spot_usd_per_hour);
+		if (!offering.price_assumed)
+			offering.usd_per_hour = zone->spot_usd_per_hour;
+	}
+	memcpy(offering.instance_type, type->name, sizeof(offering.instance_type));
+	memcpy(offering.zone, zone->zone, sizeof(offering.zone));
+	return offering;
+}
+
+static void offer(struct owned *owned, const struct instance_type *type,
+		  const struct type_zone *zone,
+		  bool (*wanted)(void *arg, const struct offering *offering), void *arg)
+{
+	static const enum capacity_type BOTH[] = {CAPACITY_ON_DEMAND, CAPACITY_SPOT};
+
+	for (size_t i = 0; i < ARRAY_SIZE(BOTH); i++) {
+		struct offering offering;
+
+		if (!(BOTH[i] == CAPACITY_SPOT ? type->spot : type->on_demand))
+			continue;
+		offering = make(type, zone, BOTH[i]);
+		if (!wanted || wanted(arg, &offering))
+			*vec_push(&owned->offerings) = offering;
+	}
+}
+
+struct catalog *catalog_new(const struct instance_type *types, size_t types_count,
+			    const struct type_zone *zones, size_t zones_count,
+			    bool (*wanted)(void *arg, const struct offering *offering), void *arg)
+{
+	struct owned *owned = calloc(1, sizeof(*owned));
+	size_t type = 0;
+
+	if (!owned)
+		abort();
+	take_types(owned, types, types_count);
+	take_zones(owned, zones, zones_count);
+	vec_for_each (zone, &owned->zones) {
+		while (strcmp(owned->types.at[type].name, zone->type) < 0)
+			type++;
+		offer(owned, &owned->types.at[type], zone, wanted, arg);
+	}
+	owned->catalog.offerings = owned->offerings.at;
+	owned->catalog.count = owned->offerings.count;
+	return &owned->catalog;
+}
+
+void catalog_free(struct catalog *catalog)
+{
+	struct owned *owned = (struct owned *)catalog;
+
+	if (!owned)
+		return;
+	vec_free(&owned->types);
+	vec_free(&owned->zones);
+	vec_free(&owned->offerings);
+	free(owned);
+}
