@@ -12,11 +12,11 @@
 enum capacity_type { CAPACITY_ON_DEMAND, CAPACITY_SPOT, CAPACITY_RESERVED };
 enum architecture { ARCH_AMD64, ARCH_ARM64 };
 
-/* One kind of GPU or accelerator that a type has. */
+/* One kind of GPU or accelerator that a type has; name "": none. */
 struct accelerator {
 	char manufacturer[16]; /* "nvidia", "amd", "aws", "habana", "xilinx", ... in lower case */
 	char name[24]; /* "a10g", "t4", "inferentia2": in lower case, "-" for spaces */
-	uint32_t count;
+	uint32_t count; /* 0: a share of one */
 	uint32_t memory_mib; /* of each; 0: not known */
 };
 
@@ -36,8 +36,8 @@ struct instance_type {
 	uint32_t ebs_mbps; /* at most; 0: not optimised for EBS by default */
 	uint64_t local_disk_gb; /* instance store, all disks */
 	uint64_t local_nvme_gb; /* the same where it is NVMe, else 0 */
-	struct accelerator gpus; /* count 0: none */
-	struct accelerator accelerators; /* inference and training chips; count 0: none */
+	struct accelerator gpus;
+	struct accelerator accelerators; /* inference and training chips */
 	uint32_t neuron_devices, neuron_cores;
 	uint32_t efa_interfaces; /* 0: no EFA */
 	uint32_t pod_eni; /* branch interfaces of the trunk; 0: none */
@@ -47,6 +47,7 @@ struct instance_type {
 struct offering {
 	char instance_type[32];
 	char zone[32];
+	char zone_id[16]; /* "use1-az4"; "": not known */
 	enum capacity_type capacity_type;
 	enum architecture architecture;
 	uint32_t vcpus;

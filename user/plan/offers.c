@@ -28,10 +28,11 @@ static int compare_zones(const void *a, const void *b)
 const struct instance_type *catalog_type(const struct catalog *catalog, const char *name)
 {
 	struct instance_type key = {0};
+	size_t length = strlen(name);
 
-	if (!catalog->types_count || strlen(name) >= sizeof(key.name))
+	if (!catalog->types_count || length >= sizeof(key.name))
 		return NULL;
-	strcpy(key.name, name);
+	memcpy(key.name, name, length);
 	return bsearch(&key, catalog->types, catalog->types_count, sizeof(key), compare_types);
 }
 

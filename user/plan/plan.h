@@ -25,6 +25,11 @@ struct node_capacity {
 };
 void node_capacity(const struct instance_type *type, const struct node_class *node_class,
 		   double vm_memory_overhead_percent, struct node_capacity *out);
+/* With so many interfaces kept from pods (Karpenter's setting RESERVED_ENIS, for custom networking
+ * of the VPC CNI). node_class may be NULL: AL2023 with nothing set. */
+void node_capacity_reserving(const struct instance_type *type, const struct node_class *node_class,
+			     double vm_memory_overhead_percent, uint32_t reserved_enis,
+			     struct node_capacity *out);
 void node_capacity_free(struct node_capacity *capacity);
 
 struct planner_config {

@@ -93,7 +93,7 @@ static void add_fields(struct text *out, const void *object, const struct fields
 static void add_accelerator(struct text *out, const char *key,
 			    const struct accelerator *accelerator)
 {
-	if (!accelerator->count)
+	if (!*accelerator->name)
 		return;
 	text_printf(out, ",\"%s\":{", key);
 	add_fields(out, accelerator, &ACCELERATOR_FIELDS, "");

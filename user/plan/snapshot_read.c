@@ -52,9 +52,14 @@ static void warn(struct reader *reader, const char *at, const char *what, const 
 	warning_at(reader->problems, &node, "%s%s%s; %s", name, *name ? ": " : "", what, then);
 }
 
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static void skip_space(struct reader *reader)
 {
-	while (reader->at < reader->end && memchr(" \t\r\n", *reader->at, 4))
+	while (reader->at < reader->end && is_space(*reader->at))
 		reader->at++;
 }
 
@@ -118,13 +123,14 @@ static bool set_number(char *at, size_t size, const cJSON *value)
 static bool set_string(char *at, size_t size, const cJSON *value)
 {
 	const char *text = cJSON_GetStringValue(value);
+	size_t length = text ? strlen(text) : size;
 
-	if (!text || strlen(text) >= size)
+	if (length >= size)
 		return false;
 	for (const char *c = text; *c; c++)
 		if (*c < ' ' || *c > '~')
 			return false;
-	strcpy(at, text);
+	memcpy(at, text, length + 1);
 	return true;
 }
 
