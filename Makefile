@@ -130,7 +130,13 @@ TOOL_BINS := $(patsubst tests/tools/%.c,$(BUILD)/tools/%,$(wildcard tests/tools/
 $(TOOL_BINS): $(BUILD)/tools/%: $(BUILD)/opt/tests/tools/%.o $(LIBS_OPT)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(LIBS_OPT) -Wl,--end-group $(PKG_LIBS)
-tools: $(TOOL_BINS)
+tools: $(TOOL_BINS) $(BUILD)/peers/karpenter
+
+# Karpenter's own scheduler, for tests/plan. What it is made of is kept in Go's build cache: some two minutes the first time.
+$(BUILD)/peers/karpenter: $(wildcard tests/peers/karpenter/*.go tests/peers/karpenter/go.*)
+	@mkdir -p $(@D)
+	@echo "  GO      $@"
+	$(Q)BUILD=$(abspath $(BUILD)) nice scripts/go.sh build -C tests/peers/karpenter -o $(abspath $@) .
 
 PYTEST = $(BUILD)/venv/bin/python -m pytest -q -p no:cacheprovider
 FUZZ_SHORT_SECONDS ?= 5
