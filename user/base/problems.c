@@ -65,6 +65,15 @@ void warning_at(struct problems *problems, const struct yaml_node *node, const c
 	va_end(args);
 }
 
+void problems_move(struct problems *to, struct problems *from)
+{
+	vec_for_each (problem, &from->list)
+		*vec_push(&to->list) = *problem;
+	to->errors += from->errors;
+	vec_free(&from->list);
+	from->errors = 0;
+}
+
 void problems_free(struct problems *problems)
 {
 	vec_for_each (problem, &problems->list) {

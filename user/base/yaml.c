@@ -320,13 +320,13 @@ static int check_characters(struct reader *reader, const char *text, size_t leng
 	return 0;
 }
 
-static int parse_checked(struct reader *reader, const char *text, size_t length,
+static int parse_checked(struct reader *reader, size_t most, const char *text, size_t length,
 			 struct yaml_file *file)
 {
 	int r;
 
-	if (length > FILE_BYTES_MAX)
-		return refuse(reader, (yaml_mark_t){0}, "larger than %zu bytes", FILE_BYTES_MAX);
+	if (length > most)
+		return refuse(reader, (yaml_mark_t){0}, "larger than %zu bytes", most);
 	if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
 		text += 3;
 		length -= 3;
@@ -350,13 +350,19 @@ static int parse_checked(struct reader *reader, const char *text, size_t length,
 int yaml_parse(const char *name, const char *text, size_t length, struct yaml_file *out,
 	       struct problems *problems)
 {
+	return yaml_parse_up_to(FILE_BYTES_MAX, name, text, length, out, problems);
+}
+
+int yaml_parse_up_to(size_t most, const char *name, const char *text, size_t length,
+		     struct yaml_file *out, struct problems *problems)
+{
 	struct yaml_file file = {.name = strdup(name)};
 	struct reader reader = {.name = file.name, .problems = problems};
 	int r;
 
 	if (!file.name)
 		return -ENOMEM;
-	r = parse_checked(&reader, text, length, &file);
+	r = parse_checked(&reader, most, text, length, &file);
 	if (r < 0) {
 		yaml_file_free(&file);
 		return r;

@@ -50,7 +50,18 @@ struct problems {
 /* name is what messages call the file. Syntax errors go to problems and give -EINVAL. */
 int yaml_parse(const char *name, const char *text, size_t length, struct yaml_file *out,
 	       struct problems *problems);
+/* Likewise of at most so many bytes. */
+int yaml_parse_up_to(size_t most, const char *name, const char *text, size_t length,
+		     struct yaml_file *out, struct problems *problems);
 void yaml_file_free(struct yaml_file *file);
+
+/* One object of JSON, fast. Each item of its list "items" is handed over as soon as it is read
+ * (index from 0) and is gone afterwards; then the object itself (index SIZE_MAX) with that list
+ * empty. name must outlive what the function keeps. False: it is not JSON, or has a key twice or is
+ * nested too deep; yaml_parse() says where. Items may have been handed over before that. */
+typedef void (*yaml_item_fn)(void *arg, const struct yaml_node *node, size_t index);
+bool yaml_parse_json(const char *name, const char *text, size_t length, yaml_item_fn on_item,
+		     void *arg);
 
 /* The value under that key, NULL if it is not there (or node is NULL or no mapping). */
 struct yaml_node *yaml_get(const struct yaml_node *node, const char *key);
@@ -65,6 +76,8 @@ void problem_at_key(struct problems *problems, const struct yaml_node *node, con
 		    ...) _printf_(3, 4);
 void warning_at(struct problems *problems, const struct yaml_node *node, const char *format, ...)
 	_printf_(3, 4);
+/* All of `from` goes behind those of `to`. */
+void problems_move(struct problems *to, struct problems *from);
 void problems_free(struct problems *problems);
 /* One line each, "where: text", in the order they were found. */
 void problems_print(const struct problems *problems, FILE *file);

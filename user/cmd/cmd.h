@@ -27,8 +27,10 @@ enum command_bit {
 	COMMAND_LAB_SWARM = 1 << 10,
 	COMMAND_TOP = 1 << 11,
 	COMMAND_STATUS = 1 << 12,
+	COMMAND_PLAN = 1 << 13,
 };
 
+enum plan_output { PLAN_TABLE, PLAN_JSON };
 enum output_format { FORMAT_AUTO, FORMAT_TABLE, FORMAT_JSON, FORMAT_NONE };
 
 /* Every option of every subcommand; strings are owned and NULL where nothing was given. */
@@ -40,7 +42,7 @@ struct options {
 	uint64_t mode, format, log_level; /* enum core_mode, output_format, log_level */
 	uint64_t edge_depth, listeners_max, connections_max, launches_per_minute;
 	uint64_t interval_ns, duration_ns, stale_ns, lead_time_ns, rescan_ns, serving_after_ns;
-	uint64_t boot_ns, serve_ns, refresh_ns, drain_most_ns, drain_blind_ns;
+	uint64_t boot_ns, serve_ns, refresh_ns;
 	double usd_per_hour, price;
 	bool check, expand_env, last, json, help;
 
@@ -60,6 +62,11 @@ struct options {
 	char *instance_id, *ca_key;
 	uint64_t agents, listeners, depth, port;
 	double rate, edges;
+
+	/* plan */
+	char *pods, *nodes, *catalog; /* pods: a list with commas */
+	uint64_t output; /* enum plan_output */
+	bool fetch;
 
 	char *operand; /* the one argument that is no option */
 	const struct command *command;
@@ -165,6 +172,7 @@ int command_core_pause(struct options *options); /* and resume */
 int command_lab_swarm(struct options *options);
 int command_top(struct options *options);
 int command_status(struct options *options);
+int command_plan(struct options *options);
 
 /* The limits of the core as the options say. */
 void limits_from_options(const struct options *options, struct core_limits *limits);

@@ -66,6 +66,20 @@ const struct command commands[] = {
 		     "forerun explain --last --json\n"
 		     "forerun explain fr-5ce1a7b0-9k2m4x7w-3",
 	 .operand = "ID", .main = command_explain},
+	{"plan", COMMAND_PLAN, "[OPTIONS] --config DIR [--pods FILE]",
+	 "show which nodes pods would be packed onto, and why",
+	 .text = "Packs pods onto the room of existing nodes and onto what the NodePools of "
+		 "--config "
+		 "may buy,\nand prints the nodes, what they may be, their price, and what has no "
+		 "place and why. Nothing\nis launched; without --refresh no network is used.\n"
+		 "Exits with 0 when all pods have a place, 1 when some have none, 2 when the input "
+		 "is "
+		 "wrong.",
+	 .examples = "forerun plan --config conf.d --pods pods.yaml\n"
+		     "kubectl get pods -A -o json | forerun plan --config conf.d --pods - --output "
+		     "json\n"
+		     "forerun plan --config conf.d --pods new.yaml --nodes cluster.json --refresh",
+	 .main = command_plan},
 	{"simulate", COMMAND_SIMULATE, "[OPTIONS] --config DIR (--replay FILE | --shape SHAPE)",
 	 "show what policies would have done",
 	 .text = "Drives the policies with a recording or a generated load, a simulated clock and "

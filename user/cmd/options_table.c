@@ -8,12 +8,13 @@
 #define DECIDES (ACTS | COMMAND_SIMULATE)
 #define PAUSES (COMMAND_CORE_PAUSE | COMMAND_CORE_RESUME)
 #define CLOUDS (ACTS | COMMAND_DOCTOR | PAUSES)
+#define FETCHES (CLOUDS | COMMAND_PLAN)
 #define WIRES (COMMAND_AGENT | COMMAND_CORE | COMMAND_LAB_SWARM)
 #define EVERY (~0U)
 #define HOUR_NS (3600 * NS_PER_S)
 
 const struct option_spec option_specs[] = {
-	{"config", "DIR", OPTION_TEXT, AT(config), DECIDES | COMMAND_DOCTOR,
+	{"config", "DIR", OPTION_TEXT, AT(config), DECIDES | COMMAND_DOCTOR | COMMAND_PLAN,
 	 .help = "Read policies, pools and classes from all *.yaml and *.yml files of DIR. Without "
 		 "it only signals are shown."},
 	{"mode", "MODE", OPTION_CHOICE, AT(mode), ACTS, "observe", .choices = "observe|act",
@@ -24,8 +25,9 @@ const struct option_spec option_specs[] = {
 		 "port 0 takes a free one); \"none\" serves nothing. forerun status asks there "
 		 "unless --url says where."},
 	{"state-dir", "DIR", OPTION_TEXT, AT(state_dir),
-	 ACTS | PAUSES | COMMAND_EXPLAIN | COMMAND_DOCTOR, "/var/lib/forerun",
-	 .help = "Keep the journal of decisions in DIR."},
+	 ACTS | PAUSES | COMMAND_EXPLAIN | COMMAND_DOCTOR | COMMAND_PLAN, "/var/lib/forerun",
+	 .help = "Keep the journal of decisions, and what was fetched of instance types and "
+		 "prices, in DIR."},
 	{"interval", "DURATION", OPTION_DURATION, AT(interval_ns), PROBES, "100ms", 10 * NS_PER_MS,
 	 10 * NS_PER_S,
 	 .help = "Read all listeners this often; a queue that crosses its threshold is seen at "
@@ -42,7 +44,7 @@ const struct option_spec option_specs[] = {
 	{"pin", "PATH", OPTION_TEXT, AT(pin), PROBES,
 	 .help = "Pin programs and maps below this bpffs directory, so that a restart loses no "
 		 "count. Without it everything goes with the process."},
-	{"region", "REGION", OPTION_TEXT, AT(region), CLOUDS,
+	{"region", "REGION", OPTION_TEXT, AT(region), FETCHES,
 	 .help = "AWS region. Without it: AWS_REGION, AWS_DEFAULT_REGION, the profile, the "
 		 "instance's own."},
 	{"cluster-version", "VERSION", OPTION_TEXT, AT(cluster_version), CLOUDS,
@@ -79,18 +81,11 @@ const struct option_spec option_specs[] = {
 		 "learned from launches."},
 	{"serving-after", "DURATION", OPTION_DURATION, AT(serving_after_ns), DECIDES, "20s", 0,
 	 HOUR_NS, .help = "An instance that runs for so long counts as serving."},
-	{"drain-most", "DURATION", OPTION_DURATION, AT(drain_most_ns), DECIDES, "5m", 0,
-	 24 * HOUR_NS,
-	 .help = "An instance that goes is terminated after so long, whatever is still open on "
-		 "it, where its NodePool has no terminationGracePeriod."},
-	{"drain-blind", "DURATION", OPTION_DURATION, AT(drain_blind_ns), DECIDES, "30s", 0, HOUR_NS,
-	 .help = "And after so long where neither its agent nor a target group tells what is "
-		 "open."},
 	{"check", NULL, OPTION_SWITCH, AT(check), ACTS,
 	 .help = "Check everything that can be checked without launching (documents, "
 		 "references, credentials, images, subnets), print each problem with its place, "
 		 "and exit: 0 clean, 1 problems."},
-	{"expand-env", NULL, OPTION_SWITCH, AT(expand_env), DECIDES | COMMAND_DOCTOR,
+	{"expand-env", NULL, OPTION_SWITCH, AT(expand_env), DECIDES | COMMAND_DOCTOR | COMMAND_PLAN,
 	 .help = "Replace ${VAR} in the documents by the environment's value. Without it a ${VAR} "
 		 "is an error."},
 	{"record", "FILE", OPTION_TEXT, AT(record), PROBES,
@@ -183,6 +178,21 @@ const struct option_spec option_specs[] = {
 	 .help = "Simulated time from running to serving."},
 	{"price", "USD", OPTION_AMOUNT, AT(price), COMMAND_SIMULATE, "0.10",
 	 .help = "Simulated price of an instance hour."},
+	{"pods", "FILE", OPTION_LIST, AT(pods), COMMAND_PLAN,
+	 .help = "Plan for the pods and workloads of FILE (YAML or JSON as kubectl prints it; - is "
+		 "standard input); may be given again. Without it: for the replicas of the "
+		 "policies "
+		 "in --config, by their annotation forerun.dev/replica."},
+	{"nodes", "FILE", OPTION_TEXT, AT(nodes), COMMAND_PLAN,
+	 .help = "Use the room of the nodes in FILE first: a List of Nodes, and of Pods that run "
+		 "on them, as kubectl get nodes,pods -A -o json prints it."},
+	{"catalog", "FILE", OPTION_TEXT, AT(catalog), COMMAND_PLAN,
+	 .help = "Take instance types and prices from FILE instead of what was fetched last, or "
+		 "what forerun ships."},
+	{"refresh", NULL, OPTION_SWITCH, AT(fetch), COMMAND_PLAN, .only_flag = true,
+	 .help = "Fetch instance types and prices from AWS first."},
+	{"output", "FORMAT", OPTION_CHOICE, AT(output), COMMAND_PLAN, "table",
+	 .choices = "table|json", .help = "Print a table to read, or one JSON object."},
 	{"options-file", "FILE", OPTION_TEXT, AT(options_file), EVERY, "/etc/forerun/forerun.yaml",
 	 .help = "Read options from FILE, where each key is an option's name without the dashes."},
 	{"url", "URL", OPTION_TEXT, AT(url), COMMAND_TOP | COMMAND_STATUS, "http://127.0.0.1:9910",

@@ -167,6 +167,22 @@ static void read_phase(const struct cursor *document, struct pod_template *pod)
 		pod->replicas = 0;
 }
 
+static void read_owners(const struct cursor *metadata, struct pod_template *pod)
+{
+	struct cursor owners = cursor_field(metadata, "ownerReferences");
+
+	if (!read_list(&owners, SIZE_MAX))
+		return;
+	for (size_t i = 0; i < owners.node->count; i++) {
+		struct cursor owner = cursor_item(&owners, i);
+		struct cursor kind = cursor_field(&owner, "kind");
+		_cleanup_free_ char *text = NULL;
+
+		if (read_string(&kind, &text) && strcmp(text, "DaemonSet") == 0)
+			pod->of_daemon_set = true;
+	}
+}
+
 static void read_pod(const struct cursor *document, struct pod_template *pod)
 {
 	static const struct field FIELDS[] = {
@@ -185,6 +201,7 @@ static void read_pod(const struct cursor *document, struct pod_template *pod)
 	read_annotations(&metadata, pod);
 	read_pod_spec(&spec, pod);
 	read_phase(document, pod);
+	read_owners(&metadata, pod);
 }
 
 static void read_kind(const struct cursor *document, enum pod_kind kind, struct documents *out)

@@ -85,11 +85,31 @@ struct pod_template {
 	VEC(struct spread_constraint) spread;
 	int32_t priority;
 	char *node_name; /* of a pod that is placed already; NULL */
+	bool of_daemon_set; /* by its owner: one pod that a DaemonSet made */
 	VEC(struct host_port) host_ports;
 	uint64_t termination_grace_s; /* default 30 */
 	bool do_not_disrupt; /* annotation karpenter.sh/do-not-disrupt: "true" */
 	int32_t deletion_cost; /* annotation controller.kubernetes.io/pod-deletion-cost */
 };
+
+/* A node of a cluster (v1). */
+struct node_object {
+	struct origin origin;
+	char *name;
+	struct key_values labels;
+	struct taints taints;
+	struct resources capacity, allocatable; /* allocatable as capacity where it is not given */
+	bool unschedulable;
+};
+struct node_objects {
+	VEC(struct node_object) list;
+};
+
+/* Adds the nodes of a text, and to documents the pods that run on them. As pods_parse() otherwise.
+ */
+int nodes_parse(struct node_objects *nodes, struct documents *documents, const char *file,
+		const char *text, size_t length, struct problems *problems);
+void node_objects_free(struct node_objects *nodes);
 
 /* Adds the pods and workloads of a text of YAML or JSON, as kubectl prints them: several documents,
  * Lists. Objects of Kubernetes that run no pods (Service, ConfigMap, ...) are passed over. As

@@ -17,6 +17,9 @@ void read_pod_requests(const struct cursor *spec, struct pod_template *pod);
 /* spec.affinity and spec.topologySpreadConstraints. */
 void read_pod_affinity(const struct cursor *spec, struct pod_template *pod);
 void read_pod_spread(const struct cursor *spec, struct pod_template *pod);
+/* A node object, read into out. */
+void read_node_object(const struct cursor *document, struct node_object *out);
+bool read_taint_effect(const struct cursor *at, enum taint_effect *out);
 /* A LabelSelector. */
 void read_pod_selector(const struct cursor *at, struct pod_selector *out);
 /* Adds "key op value of the pod's own label" for each of the list's keys that the pod has. */

@@ -50,7 +50,7 @@ static const struct field SPEC[] = {
 	{"workloadRef"},
 };
 
-static bool read_effect(const struct cursor *at, enum taint_effect *out)
+bool read_taint_effect(const struct cursor *at, enum taint_effect *out)
 {
 	static const char *const EFFECTS[] = {
 		[TAINT_NO_SCHEDULE] = "NoSchedule",
@@ -88,7 +88,7 @@ static void read_toleration(const struct cursor *at, struct toleration *out)
 	if (read_string_or_empty(&key, &out->key) && *out->key)
 		check_label_key(&key, out->key);
 	read_string_or_empty(&value, &out->value);
-	out->effect_given = read_effect(&effect, &out->effect);
+	out->effect_given = read_taint_effect(&effect, &out->effect);
 	if (out->key && !*out->key) {
 		free(out->key);
 		out->key = NULL;

@@ -40,7 +40,7 @@ struct planner_config {
 };
 void planner_config_default(struct planner_config *config);
 
-/* Where a pod is to run that had no place, or a node that exists. */
+/* A node that exists. What it points to must outlive the planner. */
 struct plan_existing {
 	const char *name; /* unique */
 	const char *pool; /* NULL: of none of the documents */
@@ -48,7 +48,7 @@ struct plan_existing {
 	const struct key_values
 		*labels; /* all that it carries; NULL: as its offering and pool say */
 	const struct taints *taints; /* NULL: as its pool says */
-	const struct resources *allocatable; /* NULL: as its type says */
+	const struct resources *allocatable, *capacity; /* NULL: as its type says */
 	double usd_per_hour; /* NaN: not known */
 	bool closed; /* nothing more may be placed on it */
 };
@@ -79,7 +79,8 @@ struct plan_node {
 	const struct pool *pool;
 	const struct node_class *node_class;
 	struct resources requests; /* of its pods and of DaemonSets */
-	VEC(struct plan_pod) pods;
+	VEC(struct plan_pod) pods; /* of an existing node those that ran there before come first */
+	size_t new_pods; /* of them, those that the plan placed */
 	VEC(const struct offering *) offerings; /* still possible, the cheapest first */
 	uint32_t types; /* different ones among them */
 	double usd_per_hour; /* of the cheapest; NaN: not known */

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What `forerun plan` reads: documents, pods, nodes, and what EC2 sells. */
+#include <math.h>
+#include <unistd.h>
+
+#include "cmd/plan.h"
+
+#define FILE_LIMIT (256U << 20)
+
+/* ---- files ---- */
+
+static int read_stream(int fd, char **text, size_t *length)
+{
+	struct text all = {0};
+	char buffer[65536];
+	ssize_t n;
+
+	while ((n = read(fd, buffer, sizeof(buffer))) > 0 && all.length < FILE_LIMIT)
+		text_add_bytes(&all, buffer, (size_t)n);
+	if (n < 0) {
+		text_free(&all);
+		return -errno;
+	}
+	*length = all.length;
+	*text = text_take(&all);
+	return 0;
+}
+
+static int read_text(const char *path, char **text, size_t *length, struct problems *problems)
+{
+	int r = strcmp(path, "-") == 0 ? read_stream(STDIN_FILENO, text, length)
+				       : file_read(path, FILE_LIMIT, text, length);
+
+	if (r < 0)
+		problem_add(problems, path, "cannot read it: %s", strerror(-r));
+	return r;
+}
+
+static void read_pods(const char *list, struct plan_input *input, struct problems *problems)
+{
+	_cleanup_free_ char *paths = strdup(list);
+	char *rest = paths, *path;
+
+	while ((path = strsep(&rest, ","))) {
+		_cleanup_free_ char *text = NULL;
+		size_t length = 0;
+
+		if (*path && read_text(path, &text, &length, problems) == 0)
+			pods_parse(&input->pods, path, text, length, problems);
+	}
+}
+
+static void read_nodes(const char *path, struct plan_input *input, struct problems *problems)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t length = 0;
+
+	if (read_text(path, &text, &length, problems) == 0)
+		nodes_parse(&input->nodes, &input->pods, path, text, length, problems);
+}
+
+static void read_catalog(const char *path, struct plan_input *input, struct problems *problems)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t length = 0;
+
+	if (!path)
+		input->catalog = catalog_shipped();
+	else if (read_text(path, &text, &length, problems) == 0)
+		catalog_read(path, text, length, &input->catalog, problems);
+}
+
+/* ---- demand of policies ---- */
+
+/* As many replicas as the policy always keeps. One a host, where the host is the replica: on bare
+ * EC2 the image decides which service an instance runs. */
+static void add_demand(const struct policy *policy, struct plan_input *input,
+		       struct problems *problems)
+{
+	const struct pod_template *pod;
+	struct pod_template *added;
+
+	if (!policy->replica)
+		return;
+	pod = documents_pod(&input->documents, policy->replica);
+	if (!pod) {
+		_cleanup_free_ char *where = str_printf("%s:%u:%u", policy->origin.file,
+							policy->origin.line, policy->origin.column);
+
+		problem_add(
+			problems, where,
+			"found no Pod, PodTemplate or workload \"%s\", which forerun.dev/replica "
+			"names",
+			policy->replica);
+		return;
+	}
+	added = vec_push(&input->demand);
+	*added = *pod;
+	added->source = POD_REPLICAS;
+	added->replicas = (uint32_t)policy->min_replicas;
+}
+
+int plan_input_read(const struct options *options, struct plan_input *input,
+		    struct problems *problems)
+{
+	if (!options->config)
+		problem_add(
+			problems, "--config",
+			"found nothing, expected a directory with NodePools and EC2NodeClasses");
+	else
+		config_read(options->config, option_where(options, "config"), options->expand_env,
+			    &input->documents, problems);
+	if (options->pods)
+		read_pods(options->pods, input, problems);
+	if (options->nodes)
+		read_nodes(options->nodes, input, problems);
+	read_catalog(options->catalog, input, problems);
+	if (!problems->errors && !options->pods)
+		vec_for_each (policy, &input->documents.policies)
+			add_demand(policy, input, problems);
+	return problems->errors ? -EINVAL : 0;
+}
+
+void plan_input_free(struct plan_input *input)
+{
+	vec_free(&input->demand);
+	node_objects_free(&input->nodes);
+	documents_free(&input->pods);
+	documents_free(&input->documents);
+	catalog_free(input->catalog);
+}
+
+/* ---- nodes ---- */
+
+static const struct offering *offering_of(const struct catalog *catalog,
+					  const struct key_values *labels)
+{
+	const char *type = key_values_get(labels, LABEL_INSTANCE_TYPE);
+	const char *zone = key_values_get(labels, LABEL_ZONE);
+	const char *capacity_type = key_values_get(labels, LABEL_CAPACITY_TYPE);
+
+	for (size_t i = 0; type && zone && i < catalog->count; i++) {
+		const struct offering *offering = &catalog->offerings[i];
+
+		if (strcmp(offering->instance_type, type) == 0 &&
+		    strcmp(offering->zone, zone) == 0 &&
+		    strcmp(capacity_type_text(offering->capacity_type),
+			   capacity_type ? capacity_type : "on-demand") == 0)
+			return offering;
+	}
+	return NULL;
+}
+
+void plan_add_nodes(struct planner *planner, const struct plan_input *input)
+{
+	vec_for_each (node, &input->nodes.list) {
+		const struct offering *offering = offering_of(input->catalog, &node->labels);
+		struct plan_existing existing = {
+			.name = node->name,
+			.pool = key_values_get(&node->labels, "karpenter.sh/nodepool"),
+			.offering = offering,
+			.labels = &node->labels,
+			.taints = &node->taints,
+			.allocatable = &node->allocatable,
+			.capacity = &node->capacity,
+			.usd_per_hour = offering ? offering->usd_per_hour : NAN,
+			.closed = node->unschedulable,
+		};
+
+		planner_add_existing(planner, &existing);
+	}
+}

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the planner share. Private to the room.
+ *
+ * A requirement of a pod becomes once a set of types, zones and capacity types (a shape); from then
+ * on nothing compares text. Equal pods are one class. What is left to do is packing classes into
+ * bins: nodes that exist or are planned, each with the shape that its pods leave it.
+ */
+#ifndef FORERUN_PLAN_PACK_H
+#define FORERUN_PLAN_PACK_H
+
+#include "base/map.h"
+#include "plan/plan.h"
+
+#define RESOURCES_MAX 16 /* that types of EC2 and existing nodes have, with room for more */
+#define ZONES_MAX 64
+#define CAPACITY_TYPES 3
+#define KEYS_MAX 8 /* topologies that bind one pod at once */
+#define NO_PRICE 1e9 /* a type whose price is not known is taken last */
+#define NO_TYPE UINT16_MAX
+
+enum { CPU, MEMORY, PODS, EPHEMERAL_STORAGE, FIRST_EXTENDED };
+
+/* Thousandths of a core, thousandths of all else: whole numbers, by index into
+ * planner.resource_names. */
+struct amounts {
+	int64_t of[RESOURCES_MAX];
+};
+
+/* A set of types, zones and capacity types in one pool: what a node may still become. Interned. */
+struct priced_type {
+	double usd;
+	uint16_t type;
+};
+
+struct shape {
+	uint32_t id, pool;
+	uint64_t zones;
+	uint32_t capacity_types; /* bits by enum capacity_type */
+	uint64_t *types; /* only those with an offering in it */
+	struct priced_type *by_price; /* ascending; each at its cheapest offering */
+	size_t count;
+	/* Those that no cheaper one exceeds in everything: all that a search for the cheapest fit
+	 * has to look at. */
+	struct priced_type *front;
+	size_t front_count;
+	float *usd; /* by type: of the cheapest offering; INFINITY: none */
+};
+
+/* ---- topologies ---- */
+
+enum key_kind { KEY_HOST, KEY_ZONE, KEY_CAPACITY_TYPE, KEY_OF_TYPE };
+
+struct topology_key {
+	char *name;
+	enum key_kind kind;
+	VEC(char *) values; /* domains, by index */
+};
+
+enum rule_kind { RULE_SPREAD, RULE_AFFINITY, RULE_ANTI };
+
+/* Pods that a selector selects, counted by domain of a topology. "owners" counts the pods that
+ * carry an anti-affinity to it instead. */
+struct counter {
+	uint32_t id;
+	uint32_t key; /* index into planner.keys */
+	bool owners;
+	uint32_t port; /* of the host, with its protocol: not pods of a selector; 0: none */
+	const char *ip; /* of the port; "": of every address, "*": of any */
+	const struct pod_selector *selector;
+	const struct pod_affinity_term *term; /* of affinities, for its namespaces */
+	const char *namespace_;
+	VEC(uint32_t) counts; /* by domain; unused of hosts */
+	uint32_t total;
+};
+
+struct rule {
+	enum rule_kind kind;
+	uint32_t counter;
+	int32_t max_skew, min_domains;
+	bool self; /* the class's own pods count */
+	bool owners; /* of those that want to be away from the class */
+	bool ignore_affinity, honor_taints;
+};
+
+/* ---- classes of equal pods ---- */
+
+/* How many of each kind of wish are given up, in Karpenter's order (pkg/controllers/provisioning/
+ * scheduling/preferences.go): alternatives of the required node affinity, preferred affinities,
+ * anti-affinities and node affinities, spread that may be passed, taints that only prefer. */
+struct given_up {
+	uint32_t node_required, affinity, anti_affinity, node_preferred, spread;
+	bool soft_taints;
+};
+
+struct pod_class {
+	uint32_t id;
+	const struct pod_template *pod; /* one of them */
+	uint32_t relaxed; /* so many of its wishes are given up */
+	struct given_up given_up;
+	char *key; /* all that makes it what it is */
+	struct amounts need;
+	int32_t priority;
+	bool impossible; /* asks for a resource that nothing has */
+	struct shape **shapes; /* by pool: what its requirements leave; NULL: nothing */
+	VEC(struct rule) hosts, domains; /* rules on the host, and on wider topologies */
+	VEC(uint32_t) host_adds, domain_adds; /* counters that one more pod counts in */
+	VEC(struct plan_pod) pods; /* all of it; those from `taken` on want a place */
+	size_t taken;
+};
+
+/* Pods of one class that are bound to one domain of each topology that matters to them. */
+struct item {
+	struct pod_class *class;
+	uint32_t count;
+	struct shape **shapes; /* by pool */
+	size_t domains_count;
+	uint32_t keys[KEYS_MAX], domains[KEYS_MAX];
+	double value; /* what one is worth at the dual prices */
+	uint32_t tight; /* so many may be on a host, and that decides how many nodes there are */
+	uint32_t size; /* index into planner.sizes */
+	uint32_t refused; /* in that turn of filling */
+	bool failed; /* no new node can be opened for it */
+};
+
+/* Items that need the same. */
+struct size {
+	struct amounts need;
+	VEC(uint32_t) items; /* some of them used up */
+	uint32_t refused;
+};
+
+/* ---- bins ---- */
+
+struct slot {
+	struct pod_class *class;
+	uint32_t count;
+	uint32_t bound; /* of them, those that ran there before */
+};
+
+struct host_count {
+	uint32_t counter, count;
+};
+
+struct bin {
+	const struct existing *existing; /* NULL: planned */
+	struct shape *shape; /* of a planned one: before its load is asked */
+	struct amounts load; /* of its pods */
+	uint16_t type; /* the cheapest that carries it */
+	double usd;
+	VEC(struct slot) slots;
+	VEC(struct host_count) counts;
+};
+
+struct existing {
+	struct plan_existing given;
+	char *name;
+	struct amounts free; /* without any of its pods */
+	struct amounts expected, there; /* of DaemonSets that should run on it, and that do */
+	uint32_t pool; /* UINT32_MAX: of none */
+	VEC(struct plan_pod) bound;
+};
+
+/* ---- the pool's table ---- */
+
+struct pool_table {
+	const struct pool *pool;
+	const struct node_class *node_class;
+	int32_t weight;
+	uint64_t zones;
+	uint32_t capacity_types;
+	uint64_t *types;
+	struct amounts *free; /* by type: allocatable, less the DaemonSets */
+	struct amounts *whole; /* by type: capacity, for the pool's limits */
+	struct amounts *daemons; /* by type */
+	bool limited;
+	struct amounts limit, used;
+	int64_t nodes_limit, nodes_used;
+	bool min_values;
+};
+
+struct planner {
+	struct planner_config config;
+	const struct documents *documents;
+	const struct catalog *catalog;
+	size_t words; /* of a set of types */
+	char zones[ZONES_MAX][32];
+	size_t zones_count;
+	int32_t *offer; /* [type][zone][capacity type]: index of the offering; -1: none */
+	const char *resource_names[RESOURCES_MAX];
+	size_t resources;
+	struct pool_table *pools; /* the heaviest first */
+	size_t pools_count;
+
+	struct map shapes_by_hash, meets;
+	VEC(struct shape *) shapes;
+	VEC(struct topology_key) keys;
+	VEC(struct counter *) counters;
+	struct map counters_by_hash, classes_by_hash;
+	VEC(struct pod_class *) classes;
+	VEC(const struct pod_template *) daemons;
+	VEC(struct existing *) existing;
+	VEC(struct bin *) bins;
+	VEC(struct item) items;
+	VEC(struct size) sizes;
+	uint32_t turn;
+	bool tight; /* some item is */
+	double lambda[RESOURCES_MAX + 1]; /* dual prices; the last of a node for a tight pod */
+	size_t priced_at[RESOURCES_MAX], priced; /* resources with a dual price */
+	double bound; /* what all items cost at the dual prices: no plan is cheaper */
+
+	VEC(struct plan_node *) nodes;
+	VEC(struct plan_failure) failures;
+	bool viewed;
+	double usd;
+};
+
+/* ---- pack_table.c ---- */
+
+int table_build(struct planner *planner);
+void table_free(struct planner *planner);
+/* -1: nothing has such a resource. */
+int resource_index(const struct planner *planner, const char *name);
+bool amounts_of(const struct planner *planner, const struct resources *resources,
+		struct amounts *out);
+double offering_usd(const struct planner *planner, size_t type, size_t zone, size_t capacity_type);
+/* What DaemonSets take is new: the tables are made again. */
+void table_daemons(struct planner *planner);
+
+/* ---- pack_shape.c ---- */
+
+/* Of the pool; NULL when nothing is left. types: NULL for all. */
+struct shape *shape_intern(struct planner *planner, uint32_t pool, uint64_t zones,
+			   uint32_t capacity_types, const uint64_t *types);
+/* What two of the same pool have in common. */
+struct shape *shape_meet(struct planner *planner, const struct shape *a, const struct shape *b);
+/* The cheapest type of the shape that carries the load; NO_TYPE: none does. `held` is what the pool
+ * counts for the bin already. */
+uint16_t shape_cheapest(const struct planner *planner, struct shape *shape,
+			const struct amounts *load, const struct amounts *held, double *usd);
+/* Whether the pool's limits leave room for one more of the type. */
+bool pool_allows(const struct planner *planner, const struct pool_table *pool, uint16_t type,
+		 const struct amounts *held);
+void shape_front(const struct planner *planner, struct shape *shape);
+/* What nodes have to give has changed. */
+void shapes_forget_fronts(struct planner *planner);
+void shapes_free(struct planner *planner);
+static inline bool types_has(const uint64_t *types, size_t type)
+{
+	return types[type / 64] >> (type % 64) & 1;
+}
+
+/* ---- pack_terms.c ---- */
+
+/* Narrows zones, capacity types and types by a label term, as nodes of the pool would carry it.
+ * False when nothing is left. */
+bool narrow_by_term(const struct planner *planner, const struct pool_table *pool,
+		    const struct label_term *term, uint64_t *zones, uint32_t *capacity_types,
+		    uint64_t *types);
+struct shape *shape_by_terms(struct planner *planner, uint32_t pool, const struct pod_class *class);
+bool pool_tolerated(const struct pool *pool, const struct pod_template *pod, bool soft_too);
+
+/* ---- pack_class.c ---- */
+
+int class_of(struct planner *planner, const struct pod_template *pod, uint32_t relaxed,
+	     struct pod_class **out);
+/* How many preferences the pod has that can be given up. */
+uint32_t relaxations(const struct planner *planner, const struct pod_template *pod);
+void pod_classes_free(struct planner *planner);
+
+/* ---- pack_rules.c ---- */
+
+/* Gives a new class its rules, and counters for them. */
+void rules_of_class(struct planner *planner, struct pod_class *class);
+void rules_free(struct planner *planner);
+
+/* ---- pack_domain.c ---- */
+
+/* Fills in the domains that the catalog has of a topology. */
+void key_domains(struct planner *planner, struct topology_key *key);
+/* Binds what waits of the classes to domains and adds items; what cannot be bound stays waiting. */
+void bind_classes(struct planner *planner);
+/* Pods that found no place give their domains back. */
+void unbind(struct planner *planner, struct item *item);
+/* Counts pods of a class that stand on an existing node in their domains. */
+void count_domains(struct planner *planner, const struct pod_class *class,
+		   const struct existing *existing, uint32_t count);
+
+/* ---- pack_bin.c ---- */
+
+bool class_adds(const struct pod_class *class, uint32_t counter);
+void bin_count(struct planner *planner, struct bin *bin, uint32_t counter, uint32_t count);
+uint32_t bin_counted(const struct bin *bin, uint32_t counter);
+/* How many more pods of the class the rules on hosts let onto the bin; at most `most`. */
+uint32_t bin_room(const struct planner *planner, const struct bin *bin,
+		  const struct pod_class *class, uint32_t most);
+void bin_add(struct planner *planner, struct bin *bin, struct pod_class *class, uint32_t count);
+void bin_remove(struct planner *planner, struct bin *bin, struct pod_class *class, uint32_t count);
+void bin_free(struct bin *bin);
+void bins_free(struct planner *planner);
+/* Also as to the domains that the item is bound to. */
+bool item_on_existing(const struct planner *planner, const struct existing *existing,
+		      const struct item *item);
+bool existing_takes(const struct planner *planner, const struct existing *existing,
+		    const struct pod_class *class);
+const char *existing_label(const struct planner *planner, const struct existing *existing,
+			   const char *key, char *out, size_t size);
+
+/* ---- pack_price.c ---- */
+
+/* What a unit of each resource is worth at the prices of what could be bought, so that all that is
+ * wanted costs the least when it may be cut at will: the dual of a covering problem. */
+void price_resources(struct planner *planner);
+double value_of(const struct planner *planner, const struct amounts *amounts);
+
+/* ---- pack_fill.c ---- */
+
+struct given {
+	size_t item;
+	uint32_t count;
+};
+
+/* A node that is being filled. */
+struct filling {
+	struct planner *planner;
+	struct bin *bin;
+	struct amounts room;
+	uint16_t type; /* that it is to be, NO_TYPE: exists */
+	double value; /* of what is on it */
+	double dearer_up_to; /* so much of an item's worth may it add to the node's price */
+	uint32_t turn;
+	VEC(struct given) given; /* so that it can be undone */
+};
+
+/* How many times the need fits into the room; at most `most`. */
+uint32_t amounts_fit(const struct planner *planner, const struct amounts *room,
+		     const struct amounts *need, uint32_t most);
+double item_value(const struct planner *planner, const struct item *item);
+void fill_put(struct filling *f, struct item *item, uint32_t count);
+void fill(struct filling *f);
+void fill_undo(struct filling *f);
+void sizes_make(struct planner *planner);
+void size_note(struct planner *planner, size_t index);
+void sizes_free(struct planner *planner);
+void fill_existing(struct planner *planner);
+
+/* ---- pack_open.c ---- */
+
+void open_nodes(struct planner *planner);
+
+/* ---- pack_view.c ---- */
+
+void view_build(struct planner *planner);
+void view_clear(struct planner *planner);
+
+/* ---- pack_why.c ---- */
+
+char *why_not(struct planner *planner, const struct pod_class *class);
+
+#endif

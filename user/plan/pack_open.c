@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opens new nodes. Each is opened for the item that is worth the most (first those that must be
+ * alone of their kind, when they decide how many nodes there are); of the types that could carry it
+ * the one is taken that, filled up, carries the most worth for its price.
+ */
+#include <math.h>
+
+#include "plan/pack.h"
+
+#define CANDIDATES 12
+#define REPRICE_SHARE 0.06 /* of the worth that is left */
+
+struct candidate {
+	struct shape *shape;
+	uint16_t type;
+	double rank;
+};
+
+static struct bin *bin_new(struct planner *planner, struct shape *shape)
+{
+	struct bin *bin = calloc(1, sizeof(*bin));
+
+	if (!bin)
+		abort();
+	bin->shape = shape;
+	bin->type = NO_TYPE;
+	*vec_push(&planner->bins) = bin;
+	return bin;
+}
+
+/* Fills the bin as that type with the seed first. What it is worth for its price; 0: nothing. */
+static double try_type(struct filling *f, struct item *seed, const struct candidate *candidate)
+{
+	const struct pool_table *pool = &f->planner->pools[candidate->shape->pool];
+	double usd;
+
+	f->bin->shape = candidate->shape;
+	f->type = candidate->type;
+	f->room = pool->free[candidate->type];
+	f->value = 0;
+	if (!bin_room(f->planner, f->bin, seed->class, 1))
+		return 0;
+	fill_put(f, seed, 1);
+	fill(f);
+	f->bin->type = shape_cheapest(f->planner, f->bin->shape, &f->bin->load, NULL, &usd);
+	if (f->bin->type == NO_TYPE)
+		return 0;
+	f->bin->usd = usd;
+	return f->value / fmax(usd, 1e-6);
+}
+
+/* The most promising types for the seed, by what a full node of them could be worth. */
+static size_t candidates_in(struct planner *planner, const struct item *seed, struct shape *shape,
+			    struct candidate *out, size_t count)
+{
+	const struct pool_table *pool = &planner->pools[shape->pool];
+
+	shape_front(planner, shape);
+	for (size_t i = 0; i < shape->front_count; i++) {
+		struct candidate new = {.shape = shape, .type = shape->front[i].type};
+		size_t at = count;
+
+		if (!amounts_fit(planner, &pool->free[new.type], &seed->class->need, 1) ||
+		    (pool->limited && !pool_allows(planner, pool, new.type, NULL)))
+			continue;
+		new.rank = (value_of(planner, &pool->free[new.type]) +
+			    planner->lambda[RESOURCES_MAX]) /
+			   fmax(shape->front[i].usd, 1e-6);
+		if (count == CANDIDATES && new.rank <= out[count - 1].rank)
+			continue;
+		if (count < CANDIDATES)
+			count++;
+		else
+			at = count - 1;
+		for (; at > 0 && out[at - 1].rank < new.rank; at--)
+			out[at] = out[at - 1];
+		out[at] = new;
+	}
+	return count;
+}
+
+/* Pools of the same weight compete by price; a lighter one is asked when no heavier one can. */
+static size_t candidates_of(struct planner *planner, const struct item *seed, struct candidate *out)
+{
+	size_t count = 0;
+
+	for (size_t p = 0; p < planner->pools_count; p++) {
+		if (p && count && planner->pools[p].weight != planner->pools[p - 1].weight)
+			break;
+		if (seed->shapes[p] && planner->pools[p].nodes_used < planner->pools[p].nodes_limit)
+			count = candidates_in(planner, seed, seed->shapes[p], out, count);
+	}
+	return count;
+}
+
+static void hold(struct planner *planner, const struct bin *bin)
+{
+	struct pool_table *pool = &planner->pools[bin->shape->pool];
+
+	pool->nodes_used++;
+	for (size_t r = 0; r < planner->resources; r++)
+		pool->used.of[r] += pool->whole[bin->type].of[r];
+}
+
+/* What it is worth; 0: no node can be opened for it. */
+static double open_node(struct planner *planner, struct item *seed)
+{
+	struct candidate candidates[CANDIDATES], *best = NULL;
+	size_t count = candidates_of(planner, seed, candidates);
+	struct filling f = {.planner = planner};
+	double most = 0;
+
+	if (!count)
+		return 0;
+	f.bin = bin_new(planner, candidates[0].shape);
+	for (size_t i = 0; i < count; i++) {
+		double worth;
+
+		if (candidates[i].rank <= most)
+			break; /* even full it would be worth less */
+		worth = try_type(&f, seed, &candidates[i]);
+		fill_undo(&f);
+		if (worth > most) {
+			most = worth;
+			best = &candidates[i];
+		}
+	}
+	if (best) {
+		try_type(&f, seed, best);
+		hold(planner, f.bin);
+	} else {
+		bin_free(f.bin);
+		planner->bins.count--;
+	}
+	vec_free(&f.given);
+	return best ? f.value : 0;
+}
+
+/* ---- in which order ---- */
+
+static const struct planner *sorted; /* qsort() hands nothing over */
+
+static int by_value(const void *a, const void *b)
+{
+	const struct item *x = &sorted->items.at[*(const uint32_t *)a];
+	const struct item *y = &sorted->items.at[*(const uint32_t *)b];
+
+	if (!x->tight != !y->tight)
+		return x->tight ? -1 : 1;
+	if (x->value != y->value)
+		return x->value > y->value ? -1 : 1;
+	return (x > y) - (x < y);
+}
+
+static double sort_items(struct planner *planner, uint32_t *order)
+{
+	double left = 0;
+
+	price_resources(planner);
+	for (size_t i = 0; i < planner->items.count; i++) {
+		struct item *item = &planner->items.at[i];
+
+		item->value = item_value(planner, item);
+		left += item->value * item->count;
+		order[i] = (uint32_t)i;
+	}
+	sorted = planner;
+	qsort(order, planner->items.count, sizeof(*order), by_value);
+	return left;
+}
+
+void open_nodes(struct planner *planner)
+{
+	_cleanup_free_ uint32_t *order = calloc(planner->items.count + 1, sizeof(*order));
+	double left, used = 0;
+
+	if (!order)
+		abort();
+	left = sort_items(planner, order);
+	for (size_t i = 0; i < planner->items.count; i++) {
+		struct item *seed = &planner->items.at[order[i]];
+		double value = 1;
+
+		while (seed->count && !seed->failed && used <= left * REPRICE_SHARE) {
+			value = open_node(planner, seed);
+			used += value;
+			seed->failed = value <= 0;
+		}
+		if (used <= left * REPRICE_SHARE)
+			continue;
+		used = 0;
+		left = sort_items(planner, order);
+		i = SIZE_MAX; /* begins anew */
+	}
+}

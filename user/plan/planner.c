@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The planner's door: what is added, and the order in which a plan is made. */
+#include <math.h>
+
+#include "plan/pack.h"
+
+void planner_config_default(struct planner_config *config)
+{
+	*config = (struct planner_config){.vm_memory_overhead_percent = 0.075};
+}
+
+int planner_new(const struct planner_config *config, const struct documents *documents,
+		const struct catalog *catalog, struct planner **out)
+{
+	struct planner *planner = calloc(1, sizeof(*planner));
+	int r;
+
+	if (!planner)
+		return -ENOMEM;
+	planner->config = *config;
+	planner->documents = documents;
+	planner->catalog = catalog;
+	r = table_build(planner);
+	if (r < 0) {
+		planner_free(planner);
+		return r;
+	}
+	*out = planner;
+	return 0;
+}
+
+void planner_free(struct planner *planner)
+{
+	if (!planner)
+		return;
+	view_clear(planner);
+	vec_for_each (item, &planner->items)
+		free(item->shapes);
+	vec_free(&planner->items);
+	bins_free(planner);
+	pod_classes_free(planner);
+	rules_free(planner);
+	shapes_free(planner);
+	table_free(planner);
+	vec_free(&planner->daemons);
+	free(planner);
+}
+
+/* ---- nodes that exist ---- */
+
+static uint32_t pool_of_name(const struct planner *planner, const char *name)
+{
+	for (uint32_t p = 0; name && p < planner->pools_count; p++)
+		if (strcmp(planner->pools[p].pool->name, name) == 0)
+			return p;
+	return UINT32_MAX;
+}
+
+static void free_of(const struct planner *planner, struct existing *existing)
+{
+	const struct plan_existing *given = &existing->given;
+	const struct catalog *catalog = planner->catalog;
+	struct node_capacity capacity = {0};
+	size_t type = given->offering && given->offering->type
+			      ? (size_t)(given->offering->type - catalog->types)
+			      : SIZE_MAX;
+
+	if (given->allocatable) {
+		amounts_of(planner, given->allocatable, &existing->free);
+	} else if (type != SIZE_MAX) {
+		node_capacity(given->offering->type,
+			      existing->pool == UINT32_MAX
+				      ? NULL
+				      : planner->pools[existing->pool].node_class,
+			      planner->config.vm_memory_overhead_percent, &capacity);
+		amounts_of(planner, &capacity.allocatable, &existing->free);
+		node_capacity_free(&capacity);
+	}
+}
+
+/* Nodes that exist count towards the limits of their pool by what they have. */
+static void use_limit(struct planner *planner, const struct existing *existing)
+{
+	const struct plan_existing *given = &existing->given;
+	struct pool_table *pool;
+	struct amounts has = existing->free;
+
+	if (existing->pool == UINT32_MAX)
+		return;
+	pool = &planner->pools[existing->pool];
+	if (given->capacity) {
+		amounts_of(planner, given->capacity, &has);
+	} else if (given->offering && given->offering->type) {
+		struct node_capacity capacity = {0};
+
+		node_capacity(given->offering->type, pool->node_class,
+			      planner->config.vm_memory_overhead_percent, &capacity);
+		amounts_of(planner, &capacity.capacity, &has);
+		node_capacity_free(&capacity);
+	}
+	pool->nodes_used++;
+	for (size_t r = 0; r < planner->resources; r++)
+		pool->used.of[r] += has.of[r];
+}
+
+int planner_add_existing(struct planner *planner, const struct plan_existing *node)
+{
+	struct existing *existing = calloc(1, sizeof(*existing));
+	struct bin *bin = calloc(1, sizeof(*bin));
+
+	if (!existing || !bin) {
+		free(existing);
+		free(bin);
+		return -ENOMEM;
+	}
+	existing->given = *node;
+	existing->name = strdup(node->name);
+	existing->given.name = existing->name;
+	existing->pool = pool_of_name(planner, node->pool);
+	free_of(planner, existing);
+	use_limit(planner, existing);
+	bin->existing = existing;
+	bin->type = NO_TYPE;
+	bin->usd = node->usd_per_hour;
+	*vec_push(&planner->existing) = existing;
+	*vec_push(&planner->bins) = bin;
+	return 0;
+}
+
+static struct bin *bin_of_name(const struct planner *planner, const char *name)
+{
+	vec_for_each (it, &planner->bins)
+		if ((*it)->existing && strcmp((*it)->existing->name, name) == 0)
+			return *it;
+	return NULL;
+}
+
+/* ---- pods ---- */
+
+static int add_bound(struct planner *planner, const struct pod_template *pods)
+{
+	struct bin *bin = bin_of_name(planner, pods->node_name);
+	struct pod_class *class = NULL;
+	int r;
+
+	if (!bin)
+		return -ENOENT;
+	r = class_of(planner, pods, 0, &class);
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < pods->replicas; i++)
+		*vec_push(&((struct existing *)bin->existing)->bound) = (struct plan_pod){pods, i};
+	bin_add(planner, bin, class, pods->replicas);
+	vec_for_each (slot, &bin->slots)
+		if (slot->class == class)
+			slot->bound += pods->replicas;
+	if (pods->of_daemon_set)
+		for (size_t i = 0; i < planner->resources; i++)
+			((struct existing *)bin->existing)->there.of[i] +=
+				class->need.of[i] * pods->replicas;
+	count_domains(planner, class, bin->existing, pods->replicas);
+	return 0;
+}
+
+int planner_add_pods(struct planner *planner, const struct pod_template *pods)
+{
+	struct pod_class *class = NULL;
+	int r;
+
+	if (pods->source == POD_TEMPLATE)
+		return 0;
+	if (pods->source == POD_DAEMON) {
+		*vec_push(&planner->daemons) = pods;
+		return 0;
+	}
+	if (pods->node_name)
+		return add_bound(planner, pods);
+	table_daemons(planner);
+	r = class_of(planner, pods,
+		     planner->config.ignore_preferences ? relaxations(planner, pods) : 0, &class);
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < pods->replicas; i++)
+		*vec_push(&class->pods) = (struct plan_pod){pods, i};
+	return 0;
+}
+
+/* ---- the plan ---- */
+
+static void drop_items(struct planner *planner)
+{
+	vec_for_each (item, &planner->items) {
+		unbind(planner, item);
+		free(item->shapes);
+	}
+	vec_clear(&planner->items);
+	sizes_free(planner);
+}
+
+/* What found no place gives up one wish more. Whether any had one. */
+static bool relax(struct planner *planner)
+{
+	size_t count = planner->classes.count;
+	bool any = false;
+
+	for (size_t i = 0; i < count; i++) {
+		struct pod_class *class = planner->classes.at[i], *next = NULL;
+
+		if (class->taken == class->pods.count ||
+		    class->relaxed >= relaxations(planner, class->pod) ||
+		    class_of(planner, class->pod, class->relaxed + 1, &next) < 0)
+			continue;
+		any = true;
+		while (class->pods.count > class->taken)
+			*vec_push(&next->pods) = class->pods.at[--class->pods.count];
+	}
+	return any;
+}
+
+int planner_solve(struct planner *planner)
+{
+	view_clear(planner);
+	table_daemons(planner);
+	do {
+		bind_classes(planner);
+		sizes_make(planner);
+		price_resources(planner);
+		fill_existing(planner);
+		open_nodes(planner);
+		drop_items(planner);
+	} while (relax(planner));
+	return 0;
+}
+
+void planner_view(struct planner *planner, struct plan_view *out)
+{
+	if (!planner->viewed)
+		view_build(planner);
+	*out = (struct plan_view){
+		.nodes = (const struct plan_node *const *)planner->nodes.at,
+		.nodes_count = planner->nodes.count,
+		.failures = planner->failures.at,
+		.failures_count = planner->failures.count,
+		.usd_per_hour = planner->usd,
+	};
+}
