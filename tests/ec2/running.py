@@ -143,7 +143,7 @@ class Forerun:
 
     def __init__(self, config, state, environment, *arguments, mode="act", binary=BINARY, role="run"):
         self.begin([binary, role, "--config", config, "--mode", mode, "--state-dir", state, "--listen", "127.0.0.1:0",
-                    "--format", "json", "--lead-time", "0s", "--serving-after", "1s", *arguments], state, environment)
+                    "--format", "json", "--lead-time", "0s", "--serving-after", "1s", "--drain-blind", "0s", *arguments], state, environment)
 
     def begin(self, command, state, environment):
         self.state = pathlib.Path(state)

@@ -172,6 +172,7 @@ static inline void world_terminate(void *arg, const struct terminate_order *orde
 	world->terminate_calls++;
 	copy = vec_push(&world->terminating);
 	memcpy(copy->decision, order->decision, sizeof(copy->decision));
+	copy->number = order->number;
 	vec_for_each (instance, &order->instances)
 		*vec_push(&copy->instances) = *instance;
 }
@@ -375,6 +376,7 @@ static inline bool world_answer_terminate(struct world *world, int error)
 	if (!world->terminating.count)
 		return false;
 	order = world->terminating.at[0];
+	result.number = order.number;
 	vec_remove(&world->terminating, 0);
 	memcpy(result.decision, order.decision, sizeof(result.decision));
 	if (error != -EINVAL)
@@ -560,6 +562,7 @@ static inline void world_init(struct world *world, const char *policy, const cha
 	memset(world, 0, sizeof(*world));
 	world->config.mode = MODE_ACT;
 	core_limits_default(&world->config.limits);
+	world->config.limits.drain_blind_ns = 0; /* what is not about draining does not wait */
 	strcpy(world->config.host, "here");
 	strcpy(world->config.owner, "default");
 	world->now = (struct moment){1000 * NS_PER_S, 1700000000 * NS_PER_S};

@@ -30,6 +30,7 @@ static const struct rate RATES[BUCKETS_COUNT] = {
 	{"DescribeInstanceTypeOfferings", 100, 20, false},
 	{"DescribeSpotPriceHistory", 100, 20, false},
 	{"CreateTags", 100, 10, false},
+	{"DeleteTags", 100, 10, false},
 };
 
 /* Whether the form begins with that action: form_begin() made it. */

@@ -20,6 +20,8 @@ struct cloud_events {
 	void (*launched)(void *arg, const struct launch_result *result);
 	void (*terminated)(void *arg, const struct terminate_result *result);
 	void (*stopped)(void *arg, const struct stop_result *result);
+	void (*marked)(void *arg, const struct mark_result *result);
+	void (*targets)(void *arg, const struct target_result *result);
 	/* Asked in the moment in which a call with an effect (CreateFleet, TerminateInstances,
 	 * CreateTags, CreateLaunchTemplate) would be written, each try anew; false: it is not sent
 	 * (error code "NotLeader": LAUNCH_REFUSED when no try of this cloud_launch() was written,
@@ -59,6 +61,9 @@ void cloud_start(struct cloud *cloud);
  * refused. */
 void cloud_launch(struct cloud *cloud, const struct launch_order *order);
 void cloud_terminate(struct cloud *cloud, const struct terminate_order *order);
+/* The tag forerun.dev/draining, and ELB's target groups; answered by marked() and targets(). */
+void cloud_mark(struct cloud *cloud, const struct mark_order *order);
+void cloud_targets(struct cloud *cloud, const struct target_order *order);
 void cloud_stop(struct cloud *cloud, const struct stop_order *order);
 void cloud_describe_now(struct cloud *cloud); /* the fleet, ahead of its time */
 

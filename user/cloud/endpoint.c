@@ -23,6 +23,9 @@ static const struct service_facts FACTS[SERVICES_COUNT] = {
 	[SERVICE_DYNAMODB] = {"DynamoDB", "DYNAMODB", "dynamodb", "dynamodb", "dynamodb", "1.0"},
 	[SERVICE_QUOTAS] = {"Service Quotas", "SERVICE_QUOTAS", "service_quotas", "servicequotas",
 			    "servicequotas", "1.1"},
+	[SERVICE_ELB] = {"ELB", "ELASTIC_LOAD_BALANCING_V2", "elastic_load_balancing_v2",
+			 "elasticloadbalancing", "elasticloadbalancing", NULL},
+	[SERVICE_SQS] = {"SQS", "SQS", "sqs", "sqs", "sqs", "1.0"},
 };
 
 bool is_region(const char *text)

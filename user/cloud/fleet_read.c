@@ -57,6 +57,8 @@ static void take_tag(struct instance_view *item, const char *owner, const char *
 		item->launch_count = (uint32_t)MIN(number_of(value), (uint64_t)UINT32_MAX);
 	else if (strcmp(key, TAG_EPOCH) == 0)
 		item->epoch = number_of(value);
+	else if (strcmp(key, TAG_DRAINING) == 0)
+		set_text(item->draining, value);
 	else if (strcmp(key, TAG_PAUSE) == 0)
 		item->pause = strcmp(value, "false") != 0;
 }

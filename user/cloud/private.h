@@ -22,6 +22,7 @@
 #define TAG_COUNT "forerun.dev/count"
 #define TAG_EPOCH "forerun.dev/epoch"
 #define TAG_PAUSE "forerun.dev/pause"
+#define TAG_DRAINING "forerun.dev/draining"
 #define TAG_COUNT "forerun.dev/count"
 
 /* As much as fits. */
@@ -63,6 +64,8 @@ enum service {
 	SERVICE_PRICING,
 	SERVICE_DYNAMODB,
 	SERVICE_QUOTAS,
+	SERVICE_ELB,
+	SERVICE_SQS,
 	SERVICES_COUNT
 };
 
@@ -187,10 +190,13 @@ void answer_not_allowed(bool written, struct answer *answer);
 uint64_t answer_retry_after_ns(const struct http_response *response); /* x-amz-retry-after */
 /* The clock of this host is so far from AWS' that signatures are refused. */
 bool clock_is_wrong(const struct cloud *cloud);
+/* As tag, target group and queue tell it: 0, -EAGAIN (not known, throttled, not leading), -EINVAL.
+ */
+int result_error(const struct answer *answer);
 
 /* ---- EC2's rates (bucket.c) ---- */
 
-#define BUCKETS_COUNT 16
+#define BUCKETS_COUNT 17
 
 struct bucket {
 	double tokens; /* < 0: so many calls wait */

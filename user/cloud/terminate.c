@@ -116,6 +116,7 @@ void cloud_terminate(struct cloud *cloud, const struct terminate_order *order)
 		abort();
 	terminating->cloud = cloud;
 	set_text(terminating->result.decision, order->decision);
+	terminating->result.number = order->number;
 	vec_for_each (instance, &order->instances)
 		*vec_push(&terminating->instances) = *instance;
 	ask(terminating);

@@ -42,7 +42,7 @@ struct options {
 	uint64_t mode, format, log_level; /* enum core_mode, output_format, log_level */
 	uint64_t edge_depth, listeners_max, connections_max, launches_per_minute;
 	uint64_t interval_ns, duration_ns, stale_ns, lead_time_ns, rescan_ns, serving_after_ns;
-	uint64_t boot_ns, serve_ns, refresh_ns;
+	uint64_t boot_ns, serve_ns, refresh_ns, drain_most_ns, drain_blind_ns;
 	double usd_per_hour, price;
 	bool check, expand_env, last, json, help;
 

@@ -169,6 +169,8 @@ void limits_from_options(const struct options *options, struct core_limits *limi
 	limits->stale_ns = options->stale_ns;
 	limits->lead_time_ns = options->lead_time_ns;
 	limits->serving_after_ns = options->serving_after_ns;
+	limits->drain_most_ns = options->drain_most_ns;
+	limits->drain_blind_ns = options->drain_blind_ns;
 }
 
 bool name_valid(const char *name, size_t most)

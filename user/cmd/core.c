@@ -58,13 +58,16 @@ static uint32_t edge_depth_of(const struct policy *policy, const struct policy_m
 }
 
 /* Of each metric what the policies compare and what their forecast is made of (user/core/reading.c)
- * is sent, and whether there was a response (user/core/stages.c), and nothing else. */
+ * is sent, whether there was a response (user/core/stages.c) and what is open while an instance
+ * drains (user/core/drain_wait.c), and nothing else. */
 static void interest_of(const struct documents *documents, struct wire_interest *interest)
 {
 	static const uint16_t always = 1U << STAT_FAST | 1U << STAT_TREND;
 
 	*interest = (struct wire_interest){0};
 	interest->statistics[METRIC_RESPONSES_PER_SECOND] = 1U << STAT_SLOW;
+	interest->statistics[METRIC_OPEN_CONNECTIONS] = 1U << STAT_LAST;
+	interest->statistics[METRIC_REQUESTS_IN_FLIGHT] = 1U << STAT_LAST;
 	vec_for_each (policy, &documents->policies)
 		vec_for_each (metric, &policy->metrics) {
 			uint32_t depth = edge_depth_of(policy, metric);

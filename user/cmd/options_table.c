@@ -81,6 +81,13 @@ const struct option_spec option_specs[] = {
 		 "learned from launches."},
 	{"serving-after", "DURATION", OPTION_DURATION, AT(serving_after_ns), DECIDES, "20s", 0,
 	 HOUR_NS, .help = "An instance that runs for so long counts as serving."},
+	{"drain-most", "DURATION", OPTION_DURATION, AT(drain_most_ns), DECIDES, "5m", 0,
+	 24 * HOUR_NS,
+	 .help = "An instance that goes is terminated after so long, whatever is still open on "
+		 "it, where its NodePool has no terminationGracePeriod."},
+	{"drain-blind", "DURATION", OPTION_DURATION, AT(drain_blind_ns), DECIDES, "30s", 0, HOUR_NS,
+	 .help = "And after so long where neither its agent nor a target group tells what is "
+		 "open."},
 	{"check", NULL, OPTION_SWITCH, AT(check), ACTS,
 	 .help = "Check everything that can be checked without launching (documents, "
 		 "references, credentials, images, subnets), print each problem with its place, "

@@ -28,6 +28,22 @@ static void on_terminate(void *arg, const struct terminate_order *order)
 		cloud_terminate(run->cloud, order);
 }
 
+static void on_mark(void *arg, const struct mark_order *order)
+{
+	struct run *run = arg;
+
+	if (run->cloud)
+		cloud_mark(run->cloud, order);
+}
+
+static void on_targets(void *arg, const struct target_order *order)
+{
+	struct run *run = arg;
+
+	if (run->cloud)
+		cloud_targets(run->cloud, order);
+}
+
 static void on_decided(void *arg, const struct decision *decision)
 {
 	report_decision(arg, decision->id);
@@ -112,6 +128,22 @@ static void on_terminated(void *arg, const struct terminate_result *result)
 	core_poke(run);
 }
 
+static void on_marked(void *arg, const struct mark_result *result)
+{
+	struct run *run = arg;
+
+	core_marked(run->core, result, time_now());
+	core_poke(run);
+}
+
+static void on_targets_told(void *arg, const struct target_result *result)
+{
+	struct run *run = arg;
+
+	core_targets(run->core, result, time_now());
+	core_poke(run);
+}
+
 /* ---- what must be known before the core starts ---- */
 
 static void on_whoami(void *arg, const char *instance_id, const char *instance_type,
@@ -167,6 +199,8 @@ static int open_cloud(struct run *run)
 				      .fleet = on_fleet,
 				      .launched = on_launched,
 				      .terminated = on_terminated,
+				      .marked = on_marked,
+				      .targets = on_targets_told,
 				      .may_act = lead_may_act};
 	struct cloud_config config;
 	int r;
@@ -197,8 +231,14 @@ static int open_cloud(struct run *run)
 
 static int open_core(struct run *run)
 {
-	struct core_effects effects = {run,	     on_journal, on_launch,
-				       on_terminate, on_decided, on_braked};
+	struct core_effects effects = {.arg = run,
+				       .journal = on_journal,
+				       .launch = on_launch,
+				       .terminate = on_terminate,
+				       .decided = on_decided,
+				       .braked = on_braked,
+				       .mark = on_mark,
+				       .targets = on_targets};
 	struct core_config config = {.mode = (enum core_mode)run->options->mode,
 				     .fleet = run->role == ROLE_CORE,
 				     .standby = run->options->lock_table != NULL};

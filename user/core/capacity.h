@@ -171,6 +171,7 @@ struct instance_view {
 	bool owned; /* carries our forerun.dev/owner; false: only a host of some service */
 	bool pause; /* tag forerun.dev/pause with any value but "false" */
 	char private_address[48];
+	char draining[96]; /* tag forerun.dev/draining: "<reason>@<decision>" */
 };
 
 /* All instances with forerun's tags of these pools, and those that say which service they run. */
@@ -183,10 +184,12 @@ struct fleet_view {
 
 struct terminate_order {
 	char decision[48];
+	uint32_t number; /* of one decision there may be several */
 	VEC(struct launched_instance) instances;
 };
 struct terminate_result {
 	char decision[48];
+	uint32_t number;
 	int error; /* 0, or -EAGAIN: not known or throttled, ask again; -EINVAL: refused */
 	char request_id[CLOUD_NAME_SIZE];
 	char error_code[CLOUD_NAME_SIZE];
@@ -204,6 +207,39 @@ struct stop_result {
 	int error; /* 0, -EAGAIN: not known or throttled, -EINVAL: refused */
 	char error_code[CLOUD_NAME_SIZE];
 	char error_text[CLOUD_TEXT_SIZE];
+};
+
+struct instance_id {
+	char id[32];
+};
+
+/* The tag forerun.dev/draining of instances: what is to be known of them even if all else is lost.
+ */
+struct mark_order {
+	uint64_t number;
+	char value[CLOUD_TEXT_SIZE]; /* "<reason>@<decision>"; "": the tag is taken off */
+	VEC(struct instance_id) instances;
+};
+struct mark_result {
+	uint64_t number;
+	int error; /* 0, -EAGAIN: ask again, or another: refused */
+	char error_code[CLOUD_NAME_SIZE], error_text[CLOUD_TEXT_SIZE];
+};
+
+enum target_action { TARGETS_REGISTER, TARGETS_DEREGISTER, TARGETS_HEALTH };
+struct target_order {
+	uint64_t number;
+	enum target_action action;
+	const char *group; /* its ARN; belongs to the documents */
+	VEC(struct instance_id) instances;
+};
+struct target_result {
+	uint64_t number;
+	int error; /* as of a mark */
+	bool group_gone; /* there is no such target group */
+	char error_code[CLOUD_NAME_SIZE], error_text[CLOUD_TEXT_SIZE];
+	VEC(struct instance_id) failed; /* the error is about these alone; none: about all */
+	VEC(struct instance_id) unused; /* of TARGETS_HEALTH: the group has nothing of these */
 };
 
 /* "InsufficientInstanceCapacity" and its kin: this (type, zone, capacity type) has none now,

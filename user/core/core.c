@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
-#include "core/core_private.h"
+#include "core/drain.h"
 
 void core_limits_default(struct core_limits *limits)
 {
@@ -15,6 +15,8 @@ void core_limits_default(struct core_limits *limits)
 		.visible_within_ns = 300 * NS_PER_S,
 		.stale_ns = 3 * NS_PER_S,
 		.lead_time_ns = 40 * NS_PER_S,
+		.drain_most_ns = 300 * NS_PER_S,
+		.drain_blind_ns = 30 * NS_PER_S,
 		.no_capacity_ns = 180 * NS_PER_S,
 		.serving_after_ns = 20 * NS_PER_S,
 	};
@@ -113,8 +115,12 @@ static void free_lists(struct core *core)
 {
 	vec_for_each (it, &core->records)
 		record_free(*it);
-	vec_for_each (it, &core->instances)
+	while (core->drains.count)
+		drain_free(core, core->drains.at[core->drains.count - 1]);
+	vec_for_each (it, &core->instances) {
+		vec_free(&(*it)->targets);
 		free(*it);
+	}
 	vec_for_each (it, &core->orders)
 		open_order_free(*it);
 	vec_for_each (it, &core->retirements)
@@ -125,6 +131,10 @@ static void free_lists(struct core *core)
 	vec_free(&core->instances);
 	vec_free(&core->orders);
 	vec_free(&core->retirements);
+	vec_free(&core->drains);
+	vec_free(&core->unmarks);
+	vec_free(&core->routed);
+	vec_free(&core->target_calls);
 	vec_free(&core->no_capacity);
 	vec_free(&core->launches);
 	vec_for_each (it, &core->lanes)
@@ -196,6 +206,7 @@ void core_start(struct core *core, struct moment now)
 	lanes_start(core, now);
 	orders_start(core, now);
 	retirements_start(core, now);
+	drains_start(core, now);
 	for (size_t i = core->records.count; i-- > 0;)
 		record_close_if_done(core, core->records.at[i], now);
 	counts_old(core);
@@ -259,6 +270,8 @@ uint64_t core_frame(struct core *core, const struct frame *frame, struct moment 
 	if (!host)
 		return UINT64_MAX;
 	frame_take(core, host, frame);
+	/* What waits on a host that goes is no reason to buy. */
+	edge &= !host_is_leaving(core, host);
 	return evaluate_frame(core, host, edge, edge_ns, now);
 }
 
@@ -273,6 +286,8 @@ uint64_t core_tick(struct core *core, struct moment now)
 	if (core->started) {
 		next_ns = MIN(next_ns, orders_tick(core, now));
 		next_ns = MIN(next_ns, retirements_tick(core, now));
+		next_ns = MIN(next_ns, drains_tick(core, now));
+		next_ns = MIN(next_ns, routes_tick(core, now));
 	}
 	hosts_forget(core, now);
 	spend_tick(core, now);

@@ -32,6 +32,10 @@ struct core_limits {
 	uint64_t visible_within_ns; /* EC2 shows a new instance within this: default 5 min */
 	uint64_t stale_ns; /* signals older than this are left out; default 3 s */
 	uint64_t lead_time_ns; /* until one was learned; default 40 s */
+	uint64_t drain_most_ns; /* an instance drains for so long at most, where its pool has no
+				   terminationGracePeriod: default 5 min */
+	uint64_t drain_blind_ns; /* and for so long where neither an agent nor a target group tells
+				    how far it is; at most the other: default 30 s */
 	uint64_t no_capacity_ns; /* how long a pool without capacity is remembered: 3 min, as
 				    Karpenter */
 	uint64_t serving_after_ns; /* running for so long counts as serving, where nothing better is
@@ -52,7 +56,13 @@ struct core_config {
 };
 
 /* One replica decision: why, what, what came of it. */
-enum decision_kind { DECISION_SCALE_UP, DECISION_SCALE_DOWN, DECISION_HELD };
+enum decision_kind {
+	DECISION_SCALE_UP,
+	DECISION_SCALE_DOWN,
+	DECISION_HELD,
+	DECISION_RETIRE, /* an instance goes, and not because fewer are wanted */
+	DECISION_REPLACE, /* what goes is replaced */
+};
 
 struct decision_step { /* what happened, in order */
 	uint64_t mono_ns, wall_ns;
@@ -119,6 +129,10 @@ struct core_effects {
 	void (*decided)(void *arg, const struct decision *decision);
 	/* A brake begins to hold, or holds nothing any more: for the log, once an occasion. */
 	void (*braked)(void *arg, enum brake brake, bool holds, const char *text);
+	/* The tag forerun.dev/draining; NULL: nobody needs it. */
+	void (*mark)(void *arg, const struct mark_order *order);
+	/* Target groups; NULL: there are none. */
+	void (*targets)(void *arg, const struct target_order *order);
 };
 
 struct core;
@@ -164,6 +178,8 @@ void core_class(struct core *core, const struct class_view *view);
 void core_fleet(struct core *core, const struct fleet_view *view, struct moment now);
 void core_launched(struct core *core, const struct launch_result *result, struct moment now);
 void core_terminated(struct core *core, const struct terminate_result *result, struct moment now);
+void core_marked(struct core *core, const struct mark_result *result, struct moment now);
+void core_targets(struct core *core, const struct target_result *result, struct moment now);
 
 /* New signals of one host. In `forerun run` every policy is evaluated at once; in a fleet those of
  * the host's services: on an edge at once, else at most every 50 ms. Returns the CLOCK_MONOTONIC
@@ -224,5 +240,6 @@ const struct decision *core_decision_by_id(const struct core *core, const char *
 void decision_explain(const struct decision *decision, struct text *out);
 void decision_json(const struct decision *decision, struct text *out);
 const char *decision_kind_text(enum decision_kind kind);
+bool decision_launches(const struct decision *decision); /* instances belong to it */
 
 #endif

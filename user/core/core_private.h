@@ -20,6 +20,9 @@ struct service *service_find(const struct core *core, const char *name);
 /* The host of that frame with its services as they are now; NULL: it is not to be counted. */
 struct host_view *host_take(struct core *core, const struct frame *frame, struct moment now);
 struct host_view *host_by_instance(const struct core *core, const char *instance_id);
+/* Whether that instance leaves has changed. */
+void host_leaves(const struct core *core, const char *instance_id);
+bool host_is_leaving(const struct core *core, const struct host_view *host);
 void hosts_see(struct core *core, const struct fleet_view *view);
 void hosts_forget(struct core *core, struct moment now);
 bool host_silent(const struct core *core, const struct host_view *host, uint64_t now_ns);
@@ -261,6 +264,9 @@ double lead_time_left(const struct core *core, const struct pool_state *pool,
 void instance_stage(const struct instance *instance, enum launch_stage *stage, uint64_t *at_ns);
 void instance_heard(struct core *core, const struct frame *frame, struct moment now);
 bool indicator_responded(const struct indicator *indicator);
+bool listener_is_of(const struct core *core, const struct instance *instance,
+		    const struct indicator *indicator);
+void duration_add(struct duration_histogram *histogram, double seconds);
 uint64_t instance_serves_at(const struct core *core, const struct instance *instance);
 enum serving_proof instance_clock_proof(const struct core *core, const struct instance *instance);
 void instance_way_over(struct core *core, struct instance *instance, enum serving_proof proof,
@@ -280,6 +286,12 @@ void retirements_yield(struct core *core, const char *why, struct moment now);
 uint64_t retirements_tick(struct core *core, struct moment now);
 void retirement_mark(struct core *core, const struct open_retirement *open, bool terminating);
 void open_retirement_free(struct open_retirement *open);
+/* One TerminateInstances: made, filled, then written down and called; gone takes it over. */
+struct open_retirement *retirement_new(struct core *core, const char *decision);
+void retirement_add(struct open_retirement *open, const struct instance *instance);
+int retirement_go(struct core *core, struct open_retirement *open, struct moment now);
+/* Something of that decision drains; drain.h has the rest. */
+bool drains_open(const struct core *core, const char *decision);
 
 /* ---- journal.c ---- */
 struct text *line_begin(struct core *core, const char *kind, struct moment now);

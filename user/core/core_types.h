@@ -37,6 +37,7 @@ struct witness {
  * all hosts of a service: a fleet's sum reads nothing else. */
 struct contribution {
 	uint32_t matched, stale, unknown, left_out, pressing;
+	bool leaving; /* the host drains: what it has comes to the others */
 	double usage; /* of all that match */
 	double usage_up, fast_up, trend_up; /* without those that more capacity would not help */
 	double limit;
@@ -188,6 +189,66 @@ struct no_capacity {
 
 struct lane;
 
+/* Whether one more of its policy is bought for an instance that goes. */
+enum replacing {
+	REPLACE_NOT,
+	REPLACE_BESIDE, /* at once, and it drains at once: its end is near */
+	REPLACE_FIRST, /* it serves on until its replacement does */
+};
+
+enum mark_state { MARK_NONE, MARK_ASKED, MARK_DONE };
+
+/* An instance on its way out. */
+struct drain {
+	struct instance *instance;
+	char decision[48]; /* that chose it */
+	char replacement[48]; /* that buys for it; "": none yet, or none */
+	enum retire_reason reason;
+	enum replacing replacing;
+	enum drain_state state;
+	bool given; /* the replacement is somebody else's order */
+	uint64_t since_ns, since_wall_ns; /* it is that far */
+	uint64_t deadline_wall_ns; /* 0: none */
+	bool refused; /* TerminateInstances was: EC2 ends it itself */
+	enum mark_state marked; /* its tag in EC2 */
+	uint64_t mark_call, mark_retry_ns;
+	uint32_t mark_tries;
+};
+
+/* A tag that is to be taken off again. */
+struct unmark {
+	char id[32];
+	uint64_t call, retry_ns;
+	uint32_t tries;
+};
+
+/* What a target group of ELB has of one instance. */
+enum target_state {
+	TARGET_UNKNOWN,
+	TARGET_IN,
+	TARGET_OUT, /* deregistered; its connections may still live */
+	TARGET_UNUSED, /* and the group has nothing of it any more */
+};
+struct target {
+	enum target_state state;
+	uint64_t call; /* under way; 0: none */
+	uint64_t retry_ns, changed_ns;
+	uint32_t tries;
+};
+
+struct target_call {
+	uint64_t number;
+	enum target_action action;
+	const char *group;
+};
+
+/* What the agent of an instance that goes says of its policy's listeners. */
+struct signs {
+	uint64_t heard_ns; /* when it said so last; 0: never, or it cannot tell */
+	uint64_t quiet_ns; /* since when nothing is open and nothing in flight; 0: something is */
+	double connections, in_flight;
+};
+
 struct instance {
 	struct lane *lane;
 	char id[32], instance_type[32], zone[32];
@@ -209,6 +270,14 @@ struct instance {
 	uint64_t gone_wall_ns;
 	uint64_t view; /* number of the last view that showed it */
 	struct subnet_state *subnet; /* that it was launched into; NULL: not in this run */
+	struct drain *drain; /* NULL: it stays */
+	struct signs signs;
+	VEC(struct target) targets; /* one for each target group of its policy, once it is in any */
+	uint32_t notices; /* bits of enum notice_kind: of what it was told already */
+	bool listens; /* its agent showed a listener of its policy */
+	bool registered; /* with every target group */
+	bool routed; /* in core->routed */
+	bool tag_ignored; /* it was called back, and the tag may still be shown */
 	bool seen, serving, terminating, gone;
 	bool vanished; /* gone only because it was not shown; it may come back */
 };
@@ -250,6 +319,8 @@ struct lane {
 	VEC(struct instance *) instances;
 	VEC(struct open_order *) orders;
 	uint32_t waiting; /* instances of decisions that wait for their next attempt */
+	uint64_t replace_ns; /* replacements are looked at again then */
+	char replace_held[CLOUD_TEXT_SIZE]; /* what keeps them from being bought; "" nothing */
 };
 
 /* A CreateFleet whose end is not known. */
@@ -280,6 +351,7 @@ struct record {
 	struct lane *lane;
 	uint32_t attempts;
 	uint32_t count; /* instances that were decided */
+	uint32_t released; /* of a replacement: instances that left for it */
 	bool retry; /* the remainder waits for its next attempt */
 	uint64_t retry_ns;
 	uint32_t waiting; /* instances of it that wait */
@@ -406,6 +478,14 @@ struct core {
 	VEC(struct lane *) lanes;
 	struct map lanes_by_key;
 	VEC(struct open_retirement *) retirements;
+	uint32_t retirements_made; /* the last number */
+	VEC(struct drain *) drains;
+	VEC(struct unmark) unmarks;
+	VEC(struct instance *) routed; /* whose target groups are not known to be as they should */
+	VEC(struct target_call) target_calls;
+	uint64_t health_ns; /* target groups are asked again then */
+	uint64_t calls; /* the last number of a call for a tag or a target group */
+	struct core_drains departures;
 	VEC(struct no_capacity) no_capacity;
 	VEC(struct launch_count) launches;
 

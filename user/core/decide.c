@@ -159,11 +159,18 @@ void record_close_if_done(struct core *core, struct record *record, struct momen
 	vec_for_each (it, &core->retirements)
 		if (strcmp((*it)->order.decision, record->decision.id) == 0)
 			return;
-	if (record->decision.kind == DECISION_SCALE_UP && !instances_settled(record))
+	if (decision_launches(&record->decision) && !instances_settled(record))
+		return;
+	if (drains_open(core, record->decision.id))
 		return;
 	record->decision.closed = true;
 	journal_closed(core, record, now);
 	record_changed(core, record);
+}
+
+bool decision_launches(const struct decision *decision)
+{
+	return decision->kind == DECISION_SCALE_UP || decision->kind == DECISION_REPLACE;
 }
 
 const char *decision_kind_text(enum decision_kind kind)
@@ -175,6 +182,10 @@ const char *decision_kind_text(enum decision_kind kind)
 		return "scale-down";
 	case DECISION_HELD:
 		return "held";
+	case DECISION_RETIRE:
+		return "retire";
+	case DECISION_REPLACE:
+		return "replace";
 	}
 	return "unknown";
 }

@@ -61,7 +61,7 @@ void decision_explain(const struct decision *decision, struct text *out)
 	text_printf(out, "  replicas  %d before, %d wanted by the policy, %d decided\n",
 		    decision->replicas_before, decision->replicas_wanted,
 		    decision->replicas_decided);
-	if (decision->kind == DECISION_SCALE_UP && decision->mode == MODE_ACT)
+	if (decision_launches(decision) && decision->mode == MODE_ACT)
 		text_printf(out, "  launched  %u, failed %u\n", decision->launched,
 			    decision->failed);
 	add_lines(out, "Signals", decision->signals);

@@ -6,7 +6,7 @@
  */
 #include <math.h>
 
-#include "core/core_private.h"
+#include "core/drain.h"
 
 #define GONE_KEPT_NS (600 * NS_PER_S)
 
@@ -71,7 +71,7 @@ bool instance_billed(const struct instance *instance)
 
 /* current: what runs or starts, what is on its way, and the base: this host, unless it is an
  * instance of the pool itself; in a fleet the hosts of the service that are none of the policy's
- * instances. ready: of these, what serves. */
+ * instances. ready: of these, what serves. What leaves is neither: its replacement is. */
 void replicas_count(struct core *core, struct policy_state *policy, int32_t *current,
 		    int32_t *ready)
 {
@@ -83,7 +83,7 @@ void replicas_count(struct core *core, struct policy_state *policy, int32_t *cur
 		bool is_self = *core->config.instance_id &&
 			       strcmp((*it)->id, core->config.instance_id) == 0;
 
-		if (!instance_live(*it))
+		if (!instance_live(*it) || instance_leaves(*it))
 			continue;
 		self |= is_self;
 		++*current;
@@ -127,6 +127,7 @@ void instance_gone(struct core *core, struct instance *instance, struct moment n
 	account_gone(core, instance, now.wall_ns);
 	journal_instance(core, instance, instance->vanished ? "vanished" : "gone", now);
 	instance_step(core, instance, now, why);
+	drain_gone(core, instance, now);
 }
 
 void instance_serves(struct core *core, struct instance *instance, enum serving_proof proof,
@@ -135,6 +136,7 @@ void instance_serves(struct core *core, struct instance *instance, enum serving_
 	char way[CLOUD_TEXT_SIZE];
 
 	instance->serving = true;
+	route_look(core, instance);
 	policy_served(core, instance->policy);
 	journal_instance(core, instance, "serving", now);
 	instance_way_over(core, instance, proof, now, way);
@@ -198,10 +200,11 @@ static void state_changed(struct core *core, struct instance *instance, enum ins
 		instance->running_wall_ns = now.wall_ns;
 		journal_instance(core, instance, "running", now);
 		instance_step(core, instance, now, "running");
+		route_look(core, instance);
 		break;
 	case INSTANCE_SHUTTING_DOWN:
 	case INSTANCE_TERMINATED:
-		if (!instance->terminating && !instance->serving)
+		if (!instance->terminating && !instance->serving && !instance->drain)
 			ended_early(core, instance, now);
 		instance_gone(core, instance, now,
 			      instance->terminating ? "terminated"
@@ -315,6 +318,8 @@ static void see_instance(struct core *core, const struct instance_view *view, st
 	/* A view may be older than what is known: nothing runs and then is pending again. */
 	if (view->state != instance->state && view->state != INSTANCE_PENDING)
 		state_changed(core, instance, view->state, now);
+	if (!instance->gone)
+		drain_seen(core, instance, view, now);
 }
 
 static void instance_vanished(struct core *core, struct instance *instance, struct moment now,
@@ -357,6 +362,7 @@ static void instance_forget(struct core *core, struct instance *instance)
 {
 	map_remove(&core->instances_by_id, hash_text(instance->id));
 	instance_leave(instance);
+	vec_free(&instance->targets);
 	free(instance);
 }
 

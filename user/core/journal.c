@@ -205,6 +205,7 @@ int journal_terminate(struct core *core, const struct terminate_order *order, st
 	struct text *line = line_begin(core, "terminate", now);
 
 	line_add_text(line, "decision", order->decision);
+	line_add_count(line, "number", order->number);
 	add_instances(line, order->instances.at, order->instances.count);
 	return line_write(core, true);
 }
@@ -214,6 +215,7 @@ void journal_terminated(struct core *core, const struct terminate_result *result
 	struct text *line = line_begin(core, "terminated", now);
 
 	line_add_text(line, "decision", result->decision);
+	line_add_count(line, "number", result->number);
 	line_add_number(line, "error", result->error);
 	line_add_text(line, "request_id", result->request_id);
 	line_add_text(line, "error_code", result->error_code);

@@ -251,7 +251,7 @@ static void record_start(struct core *core, struct record *record, struct moment
 	struct decision *decision = &record->decision;
 
 	decision->made.mono_ns = mono_of(decision->made.wall_ns, now);
-	if (decision->closed || decision->kind != DECISION_SCALE_UP || decision->mode != MODE_ACT ||
+	if (decision->closed || !decision_launches(decision) || decision->mode != MODE_ACT ||
 	    has_order(record))
 		return;
 	if (!record->attempts) {

@@ -146,6 +146,7 @@ struct look {
 	const struct frame *frame;
 	size_t m;
 	uint64_t newest_ns;
+	bool leaving;
 };
 
 static bool takes(const struct look *look, size_t indicator)
@@ -347,7 +348,8 @@ static void contribute_host(const struct frame *frame, struct contribution *out)
 static void distrust(struct contribution *out)
 {
 	if (!isfinite(out->usage) || !isfinite(out->usage_up) || !isfinite(out->limit)) {
-		*out = (struct contribution){.matched = out->matched, .unknown = out->matched};
+		*out = (struct contribution){
+			.matched = out->matched, .unknown = out->matched, .leaving = out->leaving};
 		return;
 	}
 	out->usage = MAX(out->usage, 0);
@@ -365,6 +367,7 @@ static void contribute(const struct look *look)
 		&look->member->service->contributions[look->m].list.at[look->member->at];
 
 	memset(out, 0, sizeof(*out));
+	out->leaving = look->leaving;
 	switch (metric_of(look)->source) {
 	case SOURCE_EXTERNAL:
 		contribute_external(look, out);
@@ -383,7 +386,7 @@ static void contribute(const struct look *look)
 /* Keeps what the policies of its services need of this host's newest frame. */
 void frame_take(struct core *core, struct host_view *host, const struct frame *frame)
 {
-	struct look look = {.core = core, .frame = frame};
+	struct look look = {.core = core, .frame = frame, .leaving = host_is_leaving(core, host)};
 
 	for (size_t i = 0; i < frame->count; i++) {
 		look.newest_ns = MAX(look.newest_ns, frame->indicators[i].time_ns);

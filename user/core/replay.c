@@ -63,7 +63,7 @@ int no_sense(char reason[160], const char *format, ...)
 
 static int kind_of(const char *text, enum decision_kind *kind)
 {
-	for (*kind = DECISION_SCALE_UP; *kind <= DECISION_HELD; ++*kind)
+	for (*kind = DECISION_SCALE_UP; *kind <= DECISION_REPLACE; ++*kind)
 		if (strcmp(text, decision_kind_text(*kind)) == 0)
 			return 0;
 	return -EINVAL;
@@ -257,6 +257,8 @@ static int replay_terminate(struct core *core, const cJSON *json, char reason[16
 		set_text(instance->instance_type, element(it, 1));
 		set_text(instance->zone, element(it, 2));
 	}
+	open->order.number = (uint32_t)count_of(json, "number", UINT32_MAX - 1);
+	core->retirements_made = MAX(core->retirements_made, open->order.number);
 	*vec_push(&core->retirements) = open;
 	retirement_mark(core, open, true);
 	return 0;
@@ -267,7 +269,8 @@ static int replay_terminated(struct core *core, const cJSON *json)
 	for (size_t i = core->retirements.count; i-- > 0;) {
 		struct open_retirement *open = core->retirements.at[i];
 
-		if (strcmp(open->order.decision, text_of(json, "decision")) != 0)
+		if (strcmp(open->order.decision, text_of(json, "decision")) != 0 ||
+		    open->order.number != count_of(json, "number", UINT32_MAX))
 			continue;
 		if (number_of(json, "error") != 0)
 			retirement_mark(core, open, false);
@@ -291,6 +294,8 @@ static int replay_instance(struct core *core, const cJSON *json)
 		instance->state = INSTANCE_RUNNING;
 		instance->running_wall_ns = ns_of(json, "wall_us");
 		instance->seen = true;
+	} else if (strcmp(state, "registered") == 0) {
+		instance->registered = true;
 	} else if (strcmp(state, "connected") == 0) {
 		if (pool)
 			pool->agents_known = true;
@@ -306,6 +311,7 @@ static int replay_instance(struct core *core, const cJSON *json)
 		instance->gone = true;
 		instance->vanished = strcmp(state, "vanished") == 0;
 		account_gone(core, instance, ns_of(json, "wall_us"));
+		drain_free(core, instance->drain);
 		instances_replay_forget(core, ns_of(json, "wall_us"));
 	}
 	return 0;
@@ -364,6 +370,8 @@ static int replay_kind(struct core *core, const cJSON *json, const char *kind, c
 		return replay_terminate(core, json, reason);
 	if (strcmp(kind, "terminated") == 0)
 		return replay_terminated(core, json);
+	if (strcmp(kind, "drain") == 0)
+		return replay_drain(core, json, reason);
 	if (strcmp(kind, "instance") == 0)
 		return replay_instance(core, json);
 	if (strcmp(kind, "lead") == 0)

@@ -6,7 +6,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "core/core_private.h"
+#include "core/drain.h"
 
 #define INSTANCES_MAX 1000000 /* of one decision: more is nonsense */
 
@@ -19,6 +19,7 @@ uint64_t ns_of(const cJSON *object, const char *key); /* of microseconds */
 const char *element(const cJSON *array, int index); /* "" when it is no text */
 int no_sense(char reason[160], const char *format, ...) _printf_(2, 3); /* -EBADMSG */
 
+int replay_drain(struct core *core, const cJSON *json, char reason[160]);
 int replay_snapshot(struct core *core, const cJSON *json, const char *kind, char reason[160]);
 
 #endif

@@ -176,6 +176,8 @@ static int replay_known(struct core *core, const cJSON *json, char reason[160])
 	instance->serving = is_true(json, "serving");
 	instance->gone = is_true(json, "gone");
 	instance->vanished = is_true(json, "vanished");
+	instance->registered = is_true(json, "registered");
+	instance->tag_ignored = is_true(json, "tag_ignored");
 	return 0;
 }
 
@@ -189,6 +191,7 @@ static int replay_record(struct core *core, const cJSON *json, char reason[160])
 	record->attempts = (uint32_t)count_of(json, "attempts", 1000);
 	record->decision.launched = (uint32_t)count_of(json, "launched", INSTANCES_MAX);
 	record->decision.failed = (uint32_t)count_of(json, "failed", INSTANCES_MAX);
+	record->released = (uint32_t)count_of(json, "released", INSTANCES_MAX);
 	record->decision.closed = is_true(json, "closed");
 	return 0;
 }

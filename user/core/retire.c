@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Scale-down: terminates only instances that carry this policy's tags, that EC2 shows, and never
- * this host. The youngest go first. Written down before the call, asked again until the answer is
- * known: TerminateInstances twice is the same as once.
+ * TerminateInstances: only instances that carry this installation's tags, that EC2 shows, and never
+ * this host. Written down before the call, asked again until the answer is known: asked twice is
+ * the same as once. And which instances a policy gives up when it shrinks: the youngest first.
  */
-#include "core/core_private.h"
+#include "core/drain.h"
 
-static bool may_go(const struct core *core, const struct instance *instance)
+/* It was to go once it was replaced, and nothing was bought for it yet. */
+static bool waits_for_order(const struct instance *instance)
 {
-	return instance_live(instance) && instance->seen && !instance->missing_ns &&
-	       strcmp(instance->id, core->config.instance_id) != 0;
+	const struct drain *drain = instance->drain;
+
+	return drain && drain->state == DRAIN_REPLACING && !*drain->replacement &&
+	       instance_live(instance);
 }
 
 /* How many of this policy could be terminated now. */
@@ -18,24 +21,67 @@ uint32_t retirable(const struct core *core, const struct policy_state *policy)
 	uint32_t count = 0;
 
 	vec_for_each (it, &policy->lane->instances)
-		count += may_go(core, *it);
+		count += instance_may_go(core, *it) || waits_for_order(*it);
 	return count;
 }
 
-static struct instance *youngest(const struct core *core, const struct policy_state *policy)
+static bool is_younger(const struct instance *a, const struct instance *b)
+{
+	if (a->launched_wall_ns != b->launched_wall_ns)
+		return a->launched_wall_ns > b->launched_wall_ns;
+	return strcmp(a->id, b->id) > 0;
+}
+
+/* The youngest that is younger than none of those that were chosen already. */
+static struct instance *youngest(const struct core *core, const struct policy_state *policy,
+				 const struct instance *before)
 {
 	struct instance *best = NULL;
 
 	vec_for_each (it, &policy->lane->instances) {
-		if (!may_go(core, *it))
+		if (!instance_may_go(core, *it) || (before && !is_younger(before, *it)))
 			continue;
-		if (!best || (*it)->launched_wall_ns > best->launched_wall_ns ||
-		    ((*it)->launched_wall_ns == best->launched_wall_ns &&
-		     strcmp((*it)->id, best->id) > 0))
+		if (!best || is_younger(*it, best))
 			best = *it;
 	}
 	return best;
 }
+
+/* These go first, and need no replacement any more. */
+static uint32_t retire_waiting(struct core *core, struct record *record,
+			       const struct policy_state *policy, uint32_t count, struct moment now)
+{
+	uint32_t n = 0;
+
+	vec_for_each (it, &policy->lane->instances) {
+		if (n == count || !waits_for_order(*it))
+			continue;
+		(*it)->drain->replacing = REPLACE_NOT;
+		record_step(core, record, now, "%s was to go already: it is not replaced",
+			    (*it)->id);
+		drain_begins(core, (*it)->drain, "the policy wants fewer", now);
+		n++;
+	}
+	return n;
+}
+
+int retire(struct core *core, struct record *record, struct policy_state *policy, uint32_t count,
+	   struct moment now)
+{
+	const struct retire_request request = {
+		.reason = RETIRE_SCALE_DOWN, .replacing = REPLACE_NOT, .record = record};
+	_cleanup_free_ struct instance **chosen = calloc(MAX(count, 1U), sizeof(*chosen));
+	uint32_t n = 0;
+
+	if (!chosen)
+		return -ENOMEM;
+	count -= retire_waiting(core, record, policy, count, now);
+	while (n < count && (chosen[n] = youngest(core, policy, n ? chosen[n - 1] : NULL)))
+		n++;
+	return retire_all(core, chosen, n, &request, now);
+}
+
+/* ---- one call ---- */
 
 void open_retirement_free(struct open_retirement *open)
 {
@@ -50,8 +96,11 @@ void retirement_mark(struct core *core, const struct open_retirement *open, bool
 	vec_for_each (it, &open->order.instances) {
 		struct instance *instance = instance_find(core, it->id);
 
-		if (instance)
-			instance->terminating = terminating;
+		if (!instance)
+			continue;
+		instance->terminating = terminating;
+		if (instance->drain && terminating)
+			instance->drain->state = DRAIN_TERMINATING;
 	}
 }
 
@@ -62,40 +111,37 @@ static void retirement_ask(struct core *core, struct open_retirement *open, stru
 	core->effects.terminate(core->effects.arg, &open->order);
 }
 
-static void choose(struct core *core, const struct policy_state *policy, uint32_t count,
-		   struct terminate_order *order)
-{
-	while (count--) {
-		struct instance *instance = youngest(core, policy);
-		struct launched_instance *chosen;
-
-		if (!instance)
-			return;
-		instance->terminating = true;
-		chosen = vec_push(&order->instances);
-		set_text(chosen->id, instance->id);
-		set_text(chosen->instance_type, instance->instance_type);
-		set_text(chosen->zone, instance->zone);
-	}
-}
-
-int retire(struct core *core, struct record *record, struct policy_state *policy, uint32_t count,
-	   struct moment now)
+struct open_retirement *retirement_new(struct core *core, const char *decision)
 {
 	struct open_retirement *open = calloc(1, sizeof(*open));
-	int r;
 
 	if (!open)
-		return -ENOMEM;
-	set_text(open->order.decision, record->decision.id);
-	choose(core, policy, count, &open->order);
-	r = journal_terminate(core, &open->order, now);
+		return NULL;
+	set_text(open->order.decision, decision);
+	open->order.number = ++core->retirements_made;
+	return open;
+}
+
+void retirement_add(struct open_retirement *open, const struct instance *instance)
+{
+	struct launched_instance *chosen = vec_push(&open->order.instances);
+
+	set_text(chosen->id, instance->id);
+	set_text(chosen->instance_type, instance->instance_type);
+	set_text(chosen->zone, instance->zone);
+}
+
+int retirement_go(struct core *core, struct open_retirement *open, struct moment now)
+{
+	struct record *record = record_find(core, open->order.decision);
+	int r = journal_terminate(core, &open->order, now);
+
 	if (r < 0) {
-		retirement_mark(core, open, false);
 		open_retirement_free(open);
 		return r;
 	}
 	*vec_push(&core->retirements) = open;
+	retirement_mark(core, open, true);
 	vec_for_each (instance, &open->order.instances)
 		record_step(core, record, now, "terminating %s (%s, %s)", instance->id,
 			    instance->instance_type, instance->zone);
@@ -113,13 +159,29 @@ static void retirement_remove(struct core *core, struct open_retirement *open)
 	open_retirement_free(open);
 }
 
+static void refused(struct core *core, const struct open_retirement *open,
+		    const struct terminate_result *result, struct moment now)
+{
+	char why[CLOUD_TEXT_SIZE];
+
+	snprintf(why, sizeof(why), "EC2 does not terminate it: %s", result->error_code);
+	retirement_mark(core, open, false);
+	vec_for_each (it, &open->order.instances) {
+		struct instance *instance = instance_find(core, it->id);
+
+		if (instance)
+			drain_refused(core, instance, why, now);
+	}
+}
+
 void core_terminated(struct core *core, const struct terminate_result *result, struct moment now)
 {
 	struct record *record = record_find(core, result->decision);
 	struct open_retirement *open = NULL;
 
 	vec_for_each (it, &core->retirements)
-		if (strcmp((*it)->order.decision, result->decision) == 0)
+		if ((*it)->order.number == result->number &&
+		    strcmp((*it)->order.decision, result->decision) == 0)
 			open = *it;
 	if (!open)
 		return;
@@ -135,9 +197,9 @@ void core_terminated(struct core *core, const struct terminate_result *result, s
 	}
 	journal_terminated(core, result, now);
 	if (result->error) {
-		retirement_mark(core, open, false);
 		record_step(core, record, now, "TerminateInstances refused: %s: %s, request %s",
 			    result->error_code, result->error_text, result->request_id);
+		refused(core, open, result, now);
 		if (record)
 			policy_backoff(core, record->decision.policy, result->error_code, now);
 	} else {
@@ -173,6 +235,7 @@ void retirements_yield(struct core *core, const char *why, struct moment now)
 		struct terminate_result result = {.error = -ECANCELED};
 
 		set_text(result.decision, open->order.decision);
+		result.number = open->order.number;
 		set_text(result.error_code, CODE_NOT_LEADER);
 		journal_terminated(core, &result, now);
 		retirement_mark(core, open, false);
@@ -207,6 +270,7 @@ static void retirement_over(struct core *core, struct open_retirement *open, str
 	struct terminate_result result = {0};
 
 	set_text(result.decision, open->order.decision);
+	result.number = open->order.number;
 	set_text(result.error_code, "gone already");
 	journal_terminated(core, &result, now);
 	core->totals.terminations += open->order.instances.count;

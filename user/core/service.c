@@ -172,6 +172,27 @@ struct host_view *host_by_instance(const struct core *core, const char *instance
 	return *instance_id ? map_get(&core->hosts_by_instance, hash_text(instance_id)) : NULL;
 }
 
+bool host_is_leaving(const struct core *core, const struct host_view *host)
+{
+	const struct instance *instance =
+		*host->instance_id ? instance_find(core, host->instance_id) : NULL;
+
+	return instance && instance->drain && instance->drain->state != DRAIN_REPLACING;
+}
+
+void host_leaves(const struct core *core, const char *instance_id)
+{
+	const struct host_view *host = host_by_instance(core, instance_id);
+	bool leaving = host && host_is_leaving(core, host);
+
+	for (size_t i = 0; host && i < host->members.count; i++) {
+		const struct member *member = host->members.at[i];
+
+		for (size_t m = 0; m < member->service->metrics_count; m++)
+			member->service->contributions[m].list.at[member->at].leaving = leaving;
+	}
+}
+
 static struct host_view *host_add(struct core *core, const char *name)
 {
 	struct host_view *host = map_get(&core->hosts_by_name, hash_text(name));

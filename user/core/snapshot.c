@@ -5,7 +5,7 @@
  */
 #include <math.h>
 
-#include "core/core_private.h"
+#include "core/drain.h"
 
 static void add_bool(struct text *line, const char *key, bool value)
 {
@@ -179,6 +179,8 @@ static int known_line(struct core *core, const struct instance *instance, struct
 	add_bool(line, "serving", instance->serving);
 	add_bool(line, "gone", instance->gone);
 	add_bool(line, "vanished", instance->vanished);
+	add_bool(line, "registered", instance->registered);
+	add_bool(line, "tag_ignored", instance->tag_ignored);
 	return line_write(core, false);
 }
 
@@ -197,6 +199,7 @@ static int record_lines(struct core *core, const struct record *record, struct m
 	line_add_count(line, "attempts", record->attempts);
 	line_add_count(line, "launched", decision->launched);
 	line_add_count(line, "failed", decision->failed);
+	line_add_count(line, "released", record->released);
 	add_bool(line, "closed", decision->closed);
 	return line_write(core, false);
 }
@@ -232,6 +235,9 @@ static int all_lines(struct core *core, struct moment now)
 	vec_for_each (it, &core->instances)
 		if (r >= 0)
 			r = known_line(core, *it, now);
+	vec_for_each (it, &core->drains)
+		if (r >= 0)
+			r = journal_drain(core, *it, false, now);
 	vec_for_each (it, &core->retirements)
 		if (r >= 0)
 			r = journal_terminate(core, &(*it)->order, now);

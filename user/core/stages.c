@@ -5,7 +5,7 @@
  */
 #include <math.h>
 
-#include "core/core_private.h"
+#include "core/drain.h"
 
 /* An edge belongs to a decision that followed it at once; its clock may be another boot's. */
 #define EDGE_WITHIN_NS (10 * NS_PER_S)
@@ -25,7 +25,7 @@ const char *launch_stage_text(enum launch_stage stage)
 	return (size_t)stage < STAGE_COUNT ? names[stage] : "ordered";
 }
 
-static void duration_add(struct duration_histogram *histogram, double seconds)
+void duration_add(struct duration_histogram *histogram, double seconds)
 {
 	size_t bucket = 0;
 
@@ -180,16 +180,28 @@ bool indicator_responded(const struct indicator *indicator)
 	return indicator->responses || indicator->value[METRIC_RESPONSES_PER_SECOND][STAT_SLOW] > 0;
 }
 
-static bool has_responded(struct core *core, const struct instance *instance,
-			  const struct frame *frame)
+bool listener_is_of(const struct core *core, const struct instance *instance,
+		    const struct indicator *indicator)
 {
-	const struct policy_state *policy = policy_find(core, instance->policy);
+	const struct policy_state *policy = policy_find((struct core *)core, instance->policy);
 
-	for (size_t i = 0; policy && i < frame->count; i++)
-		if (indicator_responded(&frame->indicators[i]) &&
-		    is_of_service(policy->policy, &frame->indicators[i]))
-			return true;
-	return false;
+	return policy && is_of_service(policy->policy, indicator);
+}
+
+static bool has_responded(struct core *core, struct instance *instance, const struct frame *frame)
+{
+	bool responded = false;
+
+	for (size_t i = 0; i < frame->count && !responded; i++) {
+		if (!listener_is_of(core, instance, &frame->indicators[i]))
+			continue;
+		if (!instance->listens) {
+			instance->listens = true;
+			route_look(core, instance);
+		}
+		responded = indicator_responded(&frame->indicators[i]);
+	}
+	return responded;
 }
 
 static void instance_connected(struct core *core, struct instance *instance, struct moment now)
@@ -217,6 +229,8 @@ void instance_heard(struct core *core, const struct frame *frame, struct moment 
 		instance_connected(core, instance, now);
 	if (!instance->serving && has_responded(core, instance, frame))
 		instance_serves(core, instance, PROOF_RESPONSE, now);
+	if (instance->drain)
+		drain_hear(core, instance, frame, now);
 }
 
 /* ---- what it cost, and what spot took away ---- */
@@ -250,7 +264,8 @@ static void account_end(struct core *core, const struct instance *instance, doub
 {
 	struct timing *timing = &core->timing;
 	double hours = hours_between(instance->known_wall_ns, instance->gone_wall_ns);
-	bool interrupted = instance->seen && !instance->terminating;
+	bool taken = instance->drain && instance->drain->reason == RETIRE_SPOT;
+	bool interrupted = instance->seen && (!instance->terminating || taken);
 
 	if (instance->capacity_type == CAPACITY_SPOT) {
 		timing->spot_hours += sign * hours;

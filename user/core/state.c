@@ -6,7 +6,7 @@
 #include <cjson/cJSON.h>
 #include <math.h>
 
-#include "core/core_private.h"
+#include "core/drain.h"
 
 #define STATE_BYTES_MAX 300000
 #define STATE_BYTES_REST 4096 /* of these, for what is not lanes */
@@ -196,6 +196,7 @@ int core_lead(struct core *core, uint64_t epoch, const char *state, struct momen
 	if (core->started) {
 		orders_ask_all(core, "lead", now);
 		retirements_start(core, now);
+		routes_start(core);
 	}
 	return 0;
 }
@@ -208,6 +209,7 @@ void core_yield(struct core *core, const char *why, struct moment now)
 	brake_everything(core, BRAKE_STANDBY, why, now);
 	orders_yield(core, why, now);
 	retirements_yield(core, why, now);
+	drains_yield(core, why, now);
 }
 
 void core_journal_failed(struct core *core, int error)

@@ -45,16 +45,20 @@ static bool is_silent(const struct place *place, size_t i)
 	return age_of(place, i) > place->core->config.limits.stale_ns;
 }
 
+/* What a host that leaves serves will come to the others; what it has goes with it, and what waits
+ * there is no reason to buy. */
 static void add(struct sum *sum, const struct contribution *from)
 {
 	sum->all.stale += from->stale;
 	sum->all.unknown += from->unknown;
 	sum->all.left_out += from->left_out;
-	sum->all.pressing += from->pressing;
 	sum->all.usage += from->usage;
 	sum->all.usage_up += from->usage_up;
 	sum->all.fast_up += from->fast_up;
 	sum->all.trend_up += from->trend_up;
+	if (from->leaving)
+		return;
+	sum->all.pressing += from->pressing;
 	sum->all.limit += from->limit;
 	sum->hosts++;
 }
@@ -93,6 +97,8 @@ static void add_all_of_fleet(const struct place *place, struct sum *sum, struct 
 		double trends = sum->all.trend_up;
 
 		if (is_silent(place, i)) {
+			if (from->leaving)
+				continue;
 			sum->hosts_silent++;
 			sum->all.matched += from->matched;
 			sum->all.stale += from->matched;
@@ -110,7 +116,7 @@ static void add_all_of_fleet(const struct place *place, struct sum *sum, struct 
 		else
 			most->trends++;
 		most->asked = MAX(most->asked, ahead_of(place, from));
-		most->limit = MAX(most->limit, from->limit);
+		most->limit = MAX(most->limit, from->leaving ? 0 : from->limit);
 		most->beyond_limit |= from->usage > from->limit;
 	}
 	if (!most->trends)
@@ -166,7 +172,7 @@ static void bound_limits(const struct place *place, struct sum *sum)
 		limit = limit_bound(place, &before, from->limit);
 		if (limit < from->limit)
 			note_bounded(sum, i);
-		sum->all.limit -= from->limit - limit;
+		sum->all.limit -= from->leaving ? 0 : from->limit - limit;
 		sum->all.usage -= from->usage - MIN(from->usage, limit);
 		sum->all.usage_up -= from->usage_up - MIN(from->usage_up, limit);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
-#include "core/core_private.h"
+#include "core/drain.h"
 
 const char *agent_state_text(enum agent_state state)
 {
@@ -39,6 +39,29 @@ static double expected_seconds(const struct core *core, const struct instance *i
 			      instance->instance_type, elapsed_seconds(instance, now));
 }
 
+static void drain_view(const struct core *core, const struct drain *drain, struct moment now,
+		       struct node_view *out)
+{
+	const struct lane *lane = drain->instance->lane;
+
+	out->retires = true;
+	out->reason = drain->reason;
+	out->drain = drain->state;
+	out->drain_ns = drain->since_ns;
+	if (drain->state == DRAIN_DRAINING && drain->refused)
+		set_text(out->waits, "EC2 to end it: TerminateInstances was refused");
+	else if (drain->state == DRAIN_DRAINING)
+		drain_over(core, drain, now, out->waits);
+	else if (drain->state == DRAIN_TERMINATING)
+		set_text(out->waits, "EC2 to terminate it");
+	else if (*drain->replacement)
+		snprintf(out->waits, sizeof(out->waits), "its replacement to serve (decision %s)",
+			 drain->replacement);
+	else
+		snprintf(out->waits, sizeof(out->waits), "a replacement to be ordered%s%.200s",
+			 *lane->replace_held ? ": " : "", lane->replace_held);
+}
+
 bool core_node(const struct core *core, size_t *at, struct moment now, struct node_view *out)
 {
 	const struct instance *instance;
@@ -63,7 +86,25 @@ bool core_node(const struct core *core, size_t *at, struct moment now, struct no
 				  .launched_wall_ns = instance->launched_wall_ns,
 				  .expected_seconds = expected_seconds(core, instance, now)};
 	instance_stage(instance, &out->stage, &out->stage_ns);
+	if (instance->drain)
+		drain_view(core, instance->drain, now, out);
 	return true;
+}
+
+/* ---- what goes ---- */
+
+const char *notice_source_text(enum notice_source source)
+{
+	return source == NOTICE_BY_QUEUE ? "queue" : "agent";
+}
+
+void core_drains(const struct core *core, struct core_drains *out)
+{
+	*out = core->departures;
+	vec_for_each (it, &core->drains) {
+		out->replacing += (*it)->state == DRAIN_REPLACING;
+		out->draining += (*it)->state == DRAIN_DRAINING;
+	}
 }
 
 /* ---- what is on its way ---- */
@@ -125,8 +166,7 @@ bool core_coming(const struct core *core, size_t *at, struct moment now, struct 
 		const struct record *record = core->records.at[core->records.count - 1 - *at];
 		const struct decision *decision = &record->decision;
 
-		if (decision->closed || decision->kind != DECISION_SCALE_UP ||
-		    decision->mode != MODE_ACT)
+		if (decision->closed || !decision_launches(decision) || decision->mode != MODE_ACT)
 			continue;
 		++*at;
 		*out = (struct coming_view){.decision = decision,

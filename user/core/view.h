@@ -6,6 +6,7 @@
 #define FORERUN_CORE_VIEW_H
 
 #include "core/capacity.h"
+#include "wire/notice.h"
 
 struct core;
 struct decision;
@@ -65,6 +66,29 @@ size_t core_leads(const struct core *core, struct lead_view **out);
 
 /* ---- instances and hosts ---- */
 
+/* Why an instance goes. */
+enum retire_reason {
+	RETIRE_SCALE_DOWN, /* its policy wants fewer */
+	RETIRE_EMPTY,
+	RETIRE_UNDERUTILIZED,
+	RETIRE_DRIFTED,
+	RETIRE_EXPIRED,
+	RETIRE_TAGGED, /* somebody set forerun.dev/draining with a reason of his own */
+	RETIRE_REBALANCE, /* EC2 recommends to leave it */
+	RETIRE_MAINTENANCE, /* EC2 has something scheduled for it */
+	RETIRE_SPOT, /* EC2 takes it back */
+	RETIRE_REASONS
+};
+const char *retire_reason_text(enum retire_reason reason); /* "scale-down", "spot", ... */
+
+/* How far it is. */
+enum drain_state {
+	DRAIN_REPLACING, /* serves on until its replacement does */
+	DRAIN_DRAINING, /* takes nothing new, what it has is waited for */
+	DRAIN_TERMINATING, /* TerminateInstances is asked for */
+};
+const char *drain_state_text(enum drain_state state); /* "replacing", "draining", "terminating" */
+
 enum agent_state { AGENT_NONE, AGENT_CONNECTED, AGENT_SILENT };
 const char *agent_state_text(enum agent_state state); /* "none", "connected", "silent" */
 
@@ -74,6 +98,11 @@ struct node_view {
 	enum instance_state state;
 	enum agent_state agent;
 	bool serving, terminating;
+	bool retires; /* it is on its way out: */
+	enum retire_reason reason;
+	enum drain_state drain;
+	uint64_t drain_ns; /* since when it is that far; CLOCK_MONOTONIC */
+	char waits[CLOUD_TEXT_SIZE]; /* for what; "" for nothing */
 	double usd_per_hour; /* NaN: not known */
 	uint64_t launched_wall_ns;
 	enum launch_stage stage; /* the last that it passed */
@@ -83,6 +112,26 @@ struct node_view {
 };
 /* Whatever EC2 has of ours, in no order; false past the end. Start with *at 0. */
 bool core_node(const struct core *core, size_t *at, struct moment now, struct node_view *out);
+
+/* ---- what goes ---- */
+
+/* What is said of an instance's end, and by whom. */
+enum notice_source { NOTICE_BY_AGENT, NOTICE_BY_QUEUE, NOTICE_SOURCES };
+const char *notice_source_text(enum notice_source source); /* "agent", "queue" */
+
+/* Since this start. */
+struct core_drains {
+	uint64_t begun[RETIRE_REASONS], called_off;
+	struct duration_histogram
+		seconds; /* from being chosen until nothing was left to wait for */
+	uint64_t out_of_time; /* of these: terminated with something still open */
+	uint64_t notices[NOTICE_KINDS][NOTICE_SOURCES]; /* each once, by who was first */
+	uint64_t notices_again; /* told before, by the other or again */
+	uint64_t notices_foreign; /* of instances that forerun did not launch */
+	struct duration_histogram notice_delay[NOTICE_SOURCES]; /* until the core heard of it */
+	uint32_t replacing, draining; /* now */
+};
+void core_drains(const struct core *core, struct core_drains *out);
 
 /* ---- what is on its way ---- */
 

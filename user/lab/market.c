@@ -221,6 +221,7 @@ void market_terminate(void *arg, const struct terminate_order *order)
 
 	reply->at_ns = simulation->now.mono_ns + REPLY_AFTER_NS;
 	memcpy(reply->terminated.decision, order->decision, sizeof(order->decision));
+	reply->terminated.number = order->number;
 	snprintf(reply->terminated.request_id, sizeof(reply->terminated.request_id), "simulated");
 	reply->terminated.sent_ns = simulation->now.mono_ns;
 	reply->terminated.done_ns = reply->at_ns;
