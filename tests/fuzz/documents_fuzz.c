@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (!pool->name || !pool->node_class)
 			abort();
 	vec_for_each (node_class, &documents.classes)
-		if (!node_class->name || (!node_class->ami_alias && !node_class->ami_ids.count) ||
+		if (!node_class->name || !node_class->amis.count ||
 		    !node_class->role == !node_class->instance_profile)
 			abort();
 	if (r == 0)

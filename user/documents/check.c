@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What only all documents together can say: references between them, and names taken twice. */
 #include "base/map.h"
+#include "documents/pods.h"
 #include "documents/read.h"
 
 static void problem_of(struct problems *problems, const struct origin *origin, unsigned line,
@@ -59,6 +60,23 @@ static void no_such(struct problems *problems, const struct origin *origin, unsi
 		text = str_printf("found no %s \"%s\": no file has a document of that kind", kind,
 				  name);
 	problem_of(problems, origin, line, column, text);
+}
+
+/* What one replica asks for is said by a pod among the documents. */
+static void check_replica(const struct documents *documents, const struct policy *policy,
+			  struct problems *problems)
+{
+	_cleanup_free_ const char **names = calloc(documents->pods.count + 1, sizeof(*names));
+
+	for (size_t i = 0; i < documents->pods.count; i++) {
+		names[i] = documents->pods.at[i]->name;
+		if (str_equal(names[i], policy->replica))
+			return;
+	}
+	if (policy->replica)
+		no_such(problems, &policy->origin, policy->origin.line, policy->origin.column,
+			"Pod, PodTemplate or workload", policy->replica, names,
+			documents->pods.count);
 }
 
 /* Who scales which pool, so that thousands of policies are looked at once each. */
@@ -132,6 +150,7 @@ static void check_policies(const struct documents *documents, struct problems *p
 		if (!pool || !str_equal(pool->name, policy->pool))
 			check_pool_of(documents, policy, problems);
 		check_policy(policy, &scaled, problems);
+		check_replica(documents, policy, problems);
 	}
 	map_free(&pools);
 	map_free(&scaled.pools);
@@ -150,7 +169,8 @@ static void check_pool(const struct documents *documents, const struct pool *poo
 		no_such(problems, &pool->origin, pool->node_class_line, pool->node_class_column,
 			"EC2NodeClass", pool->node_class, names, documents->classes.count);
 	}
-	if (!used) {
+	/* A pool of fixed size stands by itself. */
+	if (!used && pool->replicas < 0) {
 		_cleanup_free_ char *text = str_printf(
 			"no HorizontalPodAutoscaler scales NodePool \"%s\": nothing will "
 			"be launched for it",
@@ -160,15 +180,32 @@ static void check_pool(const struct documents *documents, const struct pool *poo
 	}
 }
 
+/* Documents of Windows are right, and Karpenter launches them: here they end, at their class. */
+static void check_windows(const struct node_class *node_class, const struct pool *pool,
+			  struct problems *problems)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (!node_class || node_class->family < AMI_WINDOWS2019)
+		return;
+	text = str_printf("not supported: images of family %s, which NodePool \"%s\" asks for: "
+			  "forerun launches Linux only",
+			  ami_family_text(node_class->family), pool->name);
+	problem_of(problems, &node_class->origin, node_class->origin.line,
+		   node_class->origin.column, text);
+}
+
 static void check_pools(const struct documents *documents, struct problems *problems)
 {
 	struct map used = {0};
 
 	vec_for_each (policy, &documents->policies)
 		map_put(&used, hash_text(policy->pool), policy);
-	vec_for_each (pool, &documents->pools)
+	vec_for_each (pool, &documents->pools) {
 		check_pool(documents, pool, map_get(&used, hash_text(pool->name)) != NULL,
 			   problems);
+		check_windows(documents_class(documents, pool->node_class), pool, problems);
+	}
 	map_free(&used);
 }
 

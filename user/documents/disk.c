@@ -17,16 +17,15 @@ static const struct field EBS[] = {
 	{"throughput"},
 	{"volumeSize"},
 	{"volumeType"},
-	{"volumeInitializationRate", FIELD_LATER},
+	{"volumeInitializationRate"},
 };
 
 static const char *const VOLUME_TYPES[] = {"gp3", "gp2", "io1", "io2", "sc1", "st1", "standard"};
 
-struct size_unit {
-	const char *suffix;
-	uint64_t most;
-};
-static const struct size_unit SIZE_UNITS[] = {{"Gi", 59000}, {"G", 64000}, {"Ti", 58}, {"T", 64}};
+/* The definition's own pattern. Its empty alternatives ("Ti" alone) are no quantity: left out. */
+#define VOLUME_SIZE                                                                              \
+	"^(([1-9][0-9]{0,3}|[1-4][0-9]{4}|5[0-8][0-9]{3}|59000)Gi|([1-9][0-9]{0,3}|[1-5][0-9]{4" \
+	"}|6[0-3][0-9]{3}|64000)G|([1-9]|[1-5][0-7]|58)Ti|([1-9]|[1-5][0-9]|6[0-3]|64)T)$"
 
 /* A whole number of a size unit, rounded up to the GiB in which EC2 counts. */
 static void read_volume_size(const struct cursor *at, uint32_t *gib)
@@ -34,20 +33,10 @@ static void read_volume_size(const struct cursor *at, uint32_t *gib)
 	_cleanup_free_ char *text = NULL;
 	double bytes = 0;
 
-	if (!read_string(at, &text))
-		return;
-	for (size_t i = 0; i < ARRAY_SIZE(SIZE_UNITS); i++) {
-		size_t digits = strspn(text, "0123456789");
-		uint64_t number = strtoull(text, NULL, 10);
-
-		if (text[0] == '0' || digits == 0 || digits > 6 ||
-		    strcmp(text + digits, SIZE_UNITS[i].suffix) != 0 ||
-		    number > SIZE_UNITS[i].most || quantity_parse(text, &bytes) < 0)
-			continue;
+	if (read_matching(at, VOLUME_SIZE,
+			  "a size such as 20Gi: 1 to 59000 Gi, 64000 G, 58 Ti or 64 T", &text) &&
+	    quantity_parse(text, &bytes) == 0)
 		*gib = (uint32_t)ceil(bytes / GIB);
-		return;
-	}
-	cursor_expected(at, "a size such as 20Gi: 1 to 59000 Gi, 64000 G, 58 Ti or 64 T");
 }
 
 static void read_rate(const struct cursor *ebs, const char *name, uint32_t *out)
@@ -67,6 +56,8 @@ static void read_ebs(const struct cursor *ebs, struct block_device *device)
 	struct cursor snapshot = cursor_field(ebs, "snapshotID");
 	struct cursor size = cursor_field(ebs, "volumeSize");
 	struct cursor type = cursor_field(ebs, "volumeType");
+	struct cursor rate = cursor_field(ebs, "volumeInitializationRate");
+	int64_t mib_per_second = 0;
 	size_t chosen = 0;
 
 	if (!read_mapping(ebs, EBS, ARRAY_SIZE(EBS)))
@@ -80,6 +71,10 @@ static void read_ebs(const struct cursor *ebs, struct block_device *device)
 	read_volume_size(&size, &device->volume_size_gib);
 	if (read_enum(&type, VOLUME_TYPES, ARRAY_SIZE(VOLUME_TYPES), &chosen))
 		device->volume_type = strdup(VOLUME_TYPES[chosen]);
+	if (read_integer(&rate, 100, 300, &mib_per_second))
+		device->volume_initialization_rate = (uint32_t)mib_per_second;
+	if (cursor_present(&rate) && !cursor_present(&snapshot))
+		cursor_refuse(&rate, "found no snapshotID beside it, expected one");
 	if (!cursor_present(&snapshot) && !cursor_present(&size))
 		cursor_refuse(ebs,
 			      "found neither volumeSize nor snapshotID, expected at least one");
@@ -90,9 +85,10 @@ static void read_device(const struct cursor *at, struct node_class *node_class)
 	static const struct field FIELDS[] = {
 		{"deviceName", FIELD_REQUIRED, "a device such as /dev/xvda"},
 		{"ebs", FIELD_REQUIRED, "a mapping with volumeSize or snapshotID"},
-		{"rootVolume", FIELD_LATER},
+		{"rootVolume"},
 	};
 	struct cursor name = cursor_field(at, "deviceName"), ebs = cursor_field(at, "ebs");
+	struct cursor root = cursor_field(at, "rootVolume");
 	struct block_device *device;
 
 	if (!cursor_present(at)) {
@@ -103,6 +99,10 @@ static void read_device(const struct cursor *at, struct node_class *node_class)
 		return;
 	device = vec_push(&node_class->block_devices);
 	read_ebs(&ebs, device);
+	read_bool(&root, &device->root_volume);
+	for (size_t i = 0; i + 1 < node_class->block_devices.count && device->root_volume; i++)
+		if (node_class->block_devices.at[i].root_volume)
+			cursor_refuse(&root, "found a second root volume, expected one at most");
 	if (!read_string(&name, &device->device_name))
 		return;
 	for (size_t i = 0; i + 1 < node_class->block_devices.count; i++)

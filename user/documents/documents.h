@@ -121,25 +121,55 @@ struct policy {
 	struct scaling_rules up, down;
 };
 
-/* The label keys that a NodePool's requirements may name. */
+/* Label keys that Karpenter and its provider for AWS know: values as the instance type provider
+ * computes them (pkg/providers/instancetype/types.go). Requirements may name others too: then they
+ * are labels of the pool's own nodes. */
 #define LABEL_INSTANCE_TYPE "node.kubernetes.io/instance-type"
 #define LABEL_ARCH "kubernetes.io/arch"
 #define LABEL_OS "kubernetes.io/os"
 #define LABEL_ZONE "topology.kubernetes.io/zone"
+#define LABEL_ZONE_ID "topology.k8s.aws/zone-id"
+#define LABEL_REGION "topology.kubernetes.io/region"
 #define LABEL_CAPACITY_TYPE "karpenter.sh/capacity-type"
-#define LABEL_INSTANCE_CATEGORY "karpenter.k8s.aws/instance-category" /* "c" of c7g.2xlarge */
-#define LABEL_INSTANCE_FAMILY "karpenter.k8s.aws/instance-family" /* "c7g" */
-#define LABEL_INSTANCE_GENERATION "karpenter.k8s.aws/instance-generation" /* "7" */
-#define LABEL_INSTANCE_SIZE "karpenter.k8s.aws/instance-size" /* "2xlarge" */
-#define LABEL_INSTANCE_CPU "karpenter.k8s.aws/instance-cpu" /* vCPUs */
-#define LABEL_INSTANCE_MEMORY "karpenter.k8s.aws/instance-memory" /* MiB */
+#define LABEL_WINDOWS_BUILD "node.kubernetes.io/windows-build"
+#define LABEL_AWS(name) "karpenter.k8s.aws/" name
+#define LABEL_INSTANCE_CATEGORY LABEL_AWS("instance-category") /* "c" of c7g.2xlarge */
+#define LABEL_INSTANCE_FAMILY LABEL_AWS("instance-family") /* "c7g" */
+#define LABEL_INSTANCE_GENERATION LABEL_AWS("instance-generation") /* "7" */
+#define LABEL_INSTANCE_SIZE LABEL_AWS("instance-size") /* "2xlarge" */
+#define LABEL_INSTANCE_CPU LABEL_AWS("instance-cpu") /* vCPUs */
+#define LABEL_INSTANCE_CPU_MANUFACTURER LABEL_AWS("instance-cpu-manufacturer")
+#define LABEL_INSTANCE_CPU_CLOCK LABEL_AWS("instance-cpu-sustained-clock-speed-mhz")
+#define LABEL_INSTANCE_MEMORY LABEL_AWS("instance-memory") /* MiB */
+#define LABEL_INSTANCE_EBS_BANDWIDTH LABEL_AWS("instance-ebs-bandwidth") /* Mbit/s */
+#define LABEL_INSTANCE_NETWORK_BANDWIDTH LABEL_AWS("instance-network-bandwidth") /* Mbit/s */
+#define LABEL_INSTANCE_LOCAL_NVME LABEL_AWS("instance-local-nvme") /* GB */
+#define LABEL_INSTANCE_HYPERVISOR LABEL_AWS("instance-hypervisor")
+#define LABEL_INSTANCE_ENCRYPTION LABEL_AWS("instance-encryption-in-transit-supported")
+#define LABEL_INSTANCE_FLEX LABEL_AWS("instance-capability-flex")
+#define LABEL_INSTANCE_TENANCY LABEL_AWS("instance-tenancy")
+#define LABEL_GPU_NAME LABEL_AWS("instance-gpu-name")
+#define LABEL_GPU_MANUFACTURER LABEL_AWS("instance-gpu-manufacturer")
+#define LABEL_GPU_COUNT LABEL_AWS("instance-gpu-count")
+#define LABEL_GPU_MEMORY LABEL_AWS("instance-gpu-memory") /* MiB */
+#define LABEL_ACCELERATOR_NAME LABEL_AWS("instance-accelerator-name")
+#define LABEL_ACCELERATOR_MANUFACTURER LABEL_AWS("instance-accelerator-manufacturer")
+#define LABEL_ACCELERATOR_COUNT LABEL_AWS("instance-accelerator-count")
+#define LABEL_RESERVATION_ID LABEL_AWS("capacity-reservation-id")
+#define LABEL_RESERVATION_TYPE LABEL_AWS("capacity-reservation-type")
+#define LABEL_RESERVATION_INTERRUPTIBLE LABEL_AWS("capacity-reservation-interruptible")
+#define LABEL_PLACEMENT_GROUP_ID LABEL_AWS("placement-group-id")
+#define LABEL_PLACEMENT_GROUP_PARTITION LABEL_AWS("placement-group-partition")
+#define LABEL_NODE_CLASS LABEL_AWS("ec2nodeclass")
 /* All of them; NULL past the end. */
 const char *documents_requirement_key(size_t index);
+bool is_requirement_key(const char *key);
 
-/* More labels of Karpenter's provider for AWS: values as its instance type provider computes them
- * (pkg/providers/instancetype/types.go). documents_requirement_key() knows all. */
-
-enum consolidation_policy { CONSOLIDATE_WHEN_EMPTY_OR_UNDERUTILIZED, CONSOLIDATE_WHEN_EMPTY };
+enum consolidation_policy {
+	CONSOLIDATE_WHEN_EMPTY_OR_UNDERUTILIZED,
+	CONSOLIDATE_WHEN_EMPTY,
+	CONSOLIDATE_BALANCED,
+};
 enum disruption_reason {
 	REASON_UNDERUTILIZED,
 	REASON_EMPTY,
@@ -149,22 +179,29 @@ enum disruption_reason {
 const char *disruption_reason_text(enum disruption_reason reason); /* "Underutilized", ... */
 
 /* A schedule of cron in UTC, each field as the set of its allowed values. As in cron a day matches
- * when either field does, unless one of them is "*". */
+ * when either field does, unless one of them is "*" (github.com/robfig/cron, ParseStandard). */
 struct cron_schedule {
 	uint64_t minutes; /* bits 0 to 59 */
 	uint32_t hours, month_days, months; /* bits 0 to 23, 1 to 31, 1 to 12 */
 	uint8_t week_days; /* bits 0 (Sunday) to 6 */
 	bool any_month_day, any_week_day;
 };
+/* -EINVAL: it is none, and what is wrong with it is in *why (a constant). */
+int cron_parse(const char *text, struct cron_schedule *out, const char **why);
+/* The newest moment of the schedule at or before that; 0 when no day of the years before has one.
+ */
+uint64_t cron_last(const struct cron_schedule *schedule, uint64_t wall_ns);
 
 struct disruption_budget {
-	uint32_t reasons; /* bits by enum disruption_reason; 0: all */
+	uint32_t reasons; /* bits by enum disruption_reason; all of them when none is named */
 	bool percent;
 	uint32_t nodes; /* that may be disrupted at once, or percent of the pool, rounded up */
 	bool scheduled;
 	struct cron_schedule schedule; /* active from each moment of it ... */
 	uint64_t duration_s; /* ... for so long */
 };
+/* A schedule's moment lies less than the duration ago, or there is no schedule. */
+bool disruption_budget_active(const struct disruption_budget *budget, uint64_t wall_ns);
 
 /* Annotation forerun.dev/warm-pool of a NodePool: "size=3,state=stopped,refresh=168h". */
 enum warm_state { WARM_STOPPED, WARM_HIBERNATED };
@@ -203,8 +240,8 @@ struct pool {
 	int64_t replicas; /* static capacity: spec.replicas; -1: not given */
 	enum consolidation_policy consolidation;
 	uint64_t consolidate_after_s; /* DURATION_NEVER; default 0 */
-	bool budgets_given; /* false: one budget of 10 %, as Karpenter's default; it is in the list
-			     */
+	bool budgets_given; /* false: one budget of 10 %, as Karpenter's default; it is in the list.
+			       An empty list holds nothing back */
 	VEC(struct disruption_budget) budgets;
 
 	/* Annotations of metadata.annotations that are forerun's own. */
@@ -214,7 +251,8 @@ struct pool {
 				     instead of CreateFleet; NULL */
 };
 
-struct selector_term { /* of subnets and security groups; all given fields must match */
+struct selector_term { /* of subnets and security groups; all given fields must match, and a term
+			  with none (empty tags) matches all that there are */
 	char *id, *name;
 	struct key_values tags; /* value "*" means: the key exists */
 };
@@ -232,11 +270,13 @@ enum ami_family {
 	AMI_WINDOWS2025,
 };
 
+const char *ami_family_text(enum ami_family family); /* "AL2023", ... */
+
 struct ami_term { /* of amiSelectorTerms: an image that matches any term may be used */
 	char *alias; /* "al2023@latest", alone */
-	char *id; /* alone */
+	char *id; /* decides before the others */
 	char *name, *owner; /* owner: an account, "self" or "amazon"; NULL: self and amazon */
-	char *ssm_parameter; /* name or ARN */
+	char *ssm_parameter; /* name or ARN; decides before name, owner and tags */
 	struct key_values tags;
 };
 
@@ -281,6 +321,15 @@ struct metadata_options { /* NULL: Karpenter's default: enabled, disabled, 1, re
 	uint32_t http_put_response_hop_limit;
 };
 
+struct connection_tracking { /* timeouts in seconds; 0: not given */
+	uint32_t tcp_established_s, udp_stream_s, udp_s;
+};
+
+struct network_interface {
+	uint32_t card, device;
+	bool efa_only; /* interfaceType: efa-only; else interface */
+};
+
 /* EC2NodeClass. */
 struct node_class {
 	struct origin origin;
@@ -302,6 +351,10 @@ struct node_class {
 	int32_t ip_prefix_count; /* -1: not given */
 	char *context; /* of the fleet request; NULL */
 	bool detailed_monitoring;
+	struct connection_tracking connection_tracking;
+	int8_t nested_virtualization; /* spec.cpuOptions: -1: not given; 0, 1 */
+	VEC(struct network_interface) network_interfaces; /* none: one primary interface */
+	char *placement_group_id, *placement_group_name; /* at most one; NULL */
 };
 
 struct pod_template; /* documents/pods.h */

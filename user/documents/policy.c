@@ -400,45 +400,6 @@ static void read_metrics(const struct cursor *spec, struct policy *policy)
 			"found no External metric, expected at least one where minReplicas is 0");
 }
 
-/* ---- the service ---- */
-
-#define ANNOTATION_PREFIX "forerun.dev/"
-#define SERVICE_ANNOTATION ANNOTATION_PREFIX "service"
-
-static void check_annotations(const struct cursor *annotations)
-{
-	struct key_values values = {0};
-
-	read_string_map(annotations, &values);
-	vec_for_each (it, &values.list) {
-		struct cursor at = cursor_field(annotations, it->key);
-
-		if (str_starts(it->key, ANNOTATION_PREFIX) &&
-		    strcmp(it->key, SERVICE_ANNOTATION) != 0)
-			cursor_refuse(&at, "unknown annotation, expected %s", SERVICE_ANNOTATION);
-	}
-	key_values_free(&values);
-}
-
-/* What the policy scales: the service that its annotation names, else the one of its own name. */
-static void read_service(const struct cursor *document, struct policy *policy)
-{
-	struct cursor metadata = cursor_field(document, "metadata");
-	struct cursor annotations = cursor_field(&metadata, "annotations");
-	struct cursor at = cursor_field(&annotations, SERVICE_ANNOTATION);
-
-	if (!cursor_present(&at)) {
-		policy->service = policy->name ? strdup(policy->name) : NULL;
-	} else if (read_string(&at, &policy->service)) {
-		policy->service_given = true;
-		if (!is_dns_label(policy->service))
-			cursor_expected(&at, "a service's name: at most 63 lower case letters, "
-					     "digits and '-', with a letter or digit at both ends");
-	}
-	if (cursor_present(&annotations))
-		check_annotations(&annotations);
-}
-
 /* ---- the whole ---- */
 
 static void read_scale_target(const struct cursor *spec, struct policy *policy)
@@ -509,7 +470,7 @@ void read_policy(const struct cursor *document, struct policy *policy)
 		return;
 	read_metadata(document, &policy->name);
 	if (document->problems->errors == before)
-		read_service(document, policy);
+		read_policy_annotations(document, policy);
 	if (!read_mapping(&spec, SPEC, ARRAY_SIZE(SPEC)))
 		return;
 	read_scale_target(&spec, policy);

@@ -5,235 +5,84 @@
  */
 #include "documents/read.h"
 
-#define REQUIREMENTS_MAX 100
-#define LABELS_MAX 100
+#include <math.h>
 
-static const char *const KEYS[] = {
-	LABEL_INSTANCE_TYPE,
-	LABEL_ARCH,
-	LABEL_OS,
-	LABEL_ZONE,
-	LABEL_CAPACITY_TYPE,
-	LABEL_INSTANCE_CATEGORY,
-	LABEL_INSTANCE_FAMILY,
-	LABEL_INSTANCE_GENERATION,
-	LABEL_INSTANCE_SIZE,
-	LABEL_INSTANCE_CPU,
-	LABEL_INSTANCE_MEMORY,
-};
+#define TAINTS_MAX 1000
+#define LIMITS_MAX 1000
+#define QUANTITY                                                                              \
+	"^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?((" \
+	"[0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$"
+#define QUALIFIED_NAME                                                               \
+	"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(/))?([A" \
+	"-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$"
 
-static const char *const OPERATORS[] = {"In", "NotIn", "Exists", "DoesNotExist",
-					"Gt", "Lt",    "Gte",	 "Lte"};
-static const enum label_operator OPERATOR_OF[] = {
-	LABEL_IN, LABEL_NOT_IN, LABEL_EXISTS, LABEL_DOES_NOT_EXIST, LABEL_GT, LABEL_LT};
+#define DEFAULT_EXPIRE_AFTER_S ((uint64_t)720 * 3600)
 
-const char *documents_requirement_key(size_t index)
+/* ---- taints ---- */
+
+static bool has_taint(const struct taints *taints, const struct taint *taint)
 {
-	return index < ARRAY_SIZE(KEYS) ? KEYS[index] : NULL;
-}
-
-static bool is_requirement_key(const char *key)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(KEYS); i++)
-		if (strcmp(key, KEYS[i]) == 0)
+	vec_for_each (other, &taints->list)
+		if (other != taint && str_equal(other->key, taint->key) &&
+		    other->effect == taint->effect)
 			return true;
 	return false;
 }
 
-/* ---- requirements ---- */
-
-static bool check_key(const struct cursor *at, const char *key)
-{
-	_cleanup_free_ char *all = NULL;
-	const char *near;
-
-	if (is_requirement_key(key))
-		return true;
-	if (!check_label_key(at, key))
-		return false;
-	near = nearest_name(key, KEYS, ARRAY_SIZE(KEYS));
-	all = names_text(KEYS, ARRAY_SIZE(KEYS));
-	if (near)
-		cursor_expected(at, "a label of instances; did you mean %s?", near);
-	else
-		cursor_refuse(at, "not supported yet: requirements on %.100s, expected %s", key,
-			      all);
-	return false;
-}
-
-/* What instances of EC2 can be, where that is a short list. */
-struct known_values {
-	const char *key;
-	const char *values[2];
-	size_t count;
-	const char *later; /* real, but not honoured yet */
-};
-
-static const struct known_values KNOWN[] = {
-	{LABEL_ARCH, {"amd64", "arm64"}, 2, NULL},
-	{LABEL_CAPACITY_TYPE, {"on-demand", "spot"}, 2, "reserved"},
-	{LABEL_OS, {"linux"}, 1, "windows"},
-};
-
-static void check_value(const struct cursor *at, const char *key, const char *value)
-{
-	if (!check_label_value(at, value))
-		return;
-	for (size_t i = 0; i < ARRAY_SIZE(KNOWN); i++) {
-		_cleanup_free_ char *all = NULL;
-		bool right = false;
-
-		if (strcmp(key, KNOWN[i].key) != 0)
-			continue;
-		for (size_t j = 0; j < KNOWN[i].count; j++)
-			right |= strcmp(value, KNOWN[i].values[j]) == 0;
-		all = names_text(KNOWN[i].values, KNOWN[i].count);
-		if (str_equal(value, KNOWN[i].later))
-			cursor_refuse(at, "not supported yet: %s %s, expected %s", key, value, all);
-		else if (!right)
-			cursor_expected(at, "%s", all);
-	}
-}
-
-static bool is_integer(const char *text)
-{
-	uint64_t value;
-
-	return parse_u64(text, &value) == 0 && value <= INT32_MAX;
-}
-
-/* How many values the operator takes, and of which kind. */
-static void check_values(const struct cursor *at, const struct label_term *term)
-{
-	struct cursor values = cursor_field(at, "values");
-	const struct cursor *place = cursor_present(&values) ? &values : at;
-
-	switch (term->op) {
-	case LABEL_IN:
-	case LABEL_NOT_IN:
-		if (!term->count)
-			cursor_refuse(place,
-				      "found no values, expected at least one for In and NotIn");
-		for (size_t i = 0; i < term->count; i++) {
-			struct cursor item = cursor_item(&values, i);
-
-			check_value(&item, term->key, term->values[i]);
-		}
-		break;
-	case LABEL_EXISTS:
-	case LABEL_DOES_NOT_EXIST:
-		if (term->count)
-			cursor_refuse(place,
-				      "found values, expected none for Exists and DoesNotExist");
-		break;
-	case LABEL_GT:
-	case LABEL_LT:
-	case LABEL_GTE:
-	case LABEL_LTE:
-		if (term->count != 1 || !is_integer(term->values[0]))
-			cursor_refuse(place, "expected one whole number in quotes for Gt and Lt");
-		break;
-	}
-	if (strcmp(term->key, LABEL_OS) == 0 && term->op != LABEL_IN)
-		cursor_refuse(at, "not supported yet: operators other than In for " LABEL_OS);
-}
-
-static bool read_operator(const struct cursor *at, enum label_operator *op)
-{
-	size_t chosen = 0;
-
-	if (!read_enum_of(at, OPERATORS, ARRAY_SIZE(OPERATORS), ARRAY_SIZE(OPERATOR_OF), &chosen))
-		return false;
-	if (chosen >= ARRAY_SIZE(OPERATOR_OF)) {
-		cursor_refuse(at, "not supported yet: operator %s, expected Gt or Lt",
-			      OPERATORS[chosen]);
-		return false;
-	}
-	*op = OPERATOR_OF[chosen];
-	return true;
-}
-
-static void read_requirement(const struct cursor *at, struct pool *pool)
+static void read_taint(const struct cursor *at, struct taint *taint)
 {
 	static const struct field FIELDS[] = {
-		{"key", FIELD_REQUIRED, "a label's key"},
-		{"operator", FIELD_REQUIRED, "In, NotIn, Exists, DoesNotExist, Gt or Lt"},
-		{"values"},
-		{"minValues", FIELD_LATER},
+		{"key", FIELD_REQUIRED, "a taint's key"},
+		{"effect", FIELD_REQUIRED, "NoSchedule, PreferNoSchedule or NoExecute"},
+		{"value"},
+		{"timeAdded"},
 	};
-	struct cursor key = cursor_field(at, "key"), op = cursor_field(at, "operator");
-	struct cursor values = cursor_field(at, "values");
-	struct label_term *term;
+	static const char *const EFFECTS[] = {"NoSchedule", "PreferNoSchedule", "NoExecute"};
+	struct cursor key = cursor_field(at, "key"), value = cursor_field(at, "value");
+	struct cursor effect = cursor_field(at, "effect"), added = cursor_field(at, "timeAdded");
+	_cleanup_free_ char *time = NULL;
+	uint64_t moment;
+	size_t chosen = 0;
 
 	if (!cursor_present(at)) {
-		cursor_expected(at, "a requirement");
+		cursor_expected(at, "a taint");
 		return;
 	}
 	if (!read_mapping(at, FIELDS, ARRAY_SIZE(FIELDS)))
 		return;
-	term = vec_push(&pool->requirements.list);
-	if (!read_string(&key, &term->key) || !check_key(&key, term->key) ||
-	    !read_operator(&op, &term->op))
-		return;
-	if (cursor_present(&values) && !read_string_list(&values, &term->values, &term->count))
-		return;
-	check_values(at, term);
+	if (read_matching(&key, QUALIFIED_NAME, "a key such as example.com/name", &taint->key))
+		check_label_key(&key, taint->key);
+	if (read_matching(&value, QUALIFIED_NAME, "a value such as name", &taint->value))
+		check_label_key(&value, taint->value);
+	if (read_enum(&effect, EFFECTS, ARRAY_SIZE(EFFECTS), &chosen))
+		taint->effect = (enum taint_effect)chosen;
+	if (read_string(&added, &time) && time_parse(time, &moment) < 0)
+		cursor_expected(&added, "a time such as 2026-01-31T12:00:00Z");
+	if (!taint->value)
+		taint->value = strdup("");
 }
 
-/* ---- labels ---- */
-
-/* Karpenter lays labels over the requirements: one with a requirement's key is one. */
-static void label_as_requirement(const struct cursor *at, const struct key_value *label,
-				 struct pool *pool)
+static void read_taints(const struct cursor *spec, const char *name, struct taints *taints,
+			const struct taints *others)
 {
-	struct label_term *term;
+	struct cursor list = cursor_field(spec, name);
 
-	if (!is_requirement_key(label->key))
+	if (!read_list(&list, TAINTS_MAX))
 		return;
-	check_value(at, label->key, label->value);
-	term = vec_push(&pool->requirements.list);
-	term->key = strdup(label->key);
-	term->op = LABEL_IN;
-	term->values = calloc(1, sizeof(*term->values));
-	term->values[0] = strdup(label->value);
-	term->count = 1;
-}
+	for (size_t i = 0; i < list.node->count; i++) {
+		struct cursor item = cursor_item(&list, i);
+		struct taint *taint = vec_push(&taints->list);
 
-static bool is_restricted_label(const char *key)
-{
-	const char *slash = strchr(key, '/');
-	size_t domain = slash ? (size_t)(slash - key) : 0;
-	const size_t karpenter = strlen("karpenter.sh");
-
-	if (strcmp(key, LABEL_CAPACITY_TYPE) == 0)
-		return false;
-	return strcmp(key, "kubernetes.io/hostname") == 0 || str_starts(key, "forerun.dev/") ||
-	       (domain >= karpenter &&
-		strncmp(key + domain - karpenter, "karpenter.sh", karpenter) == 0);
-}
-
-static void read_labels(const struct cursor *metadata, struct pool *pool)
-{
-	static const struct field FIELDS[] = {{"labels"}, {"annotations", FIELD_LATER}};
-	struct cursor labels = cursor_field(metadata, "labels");
-
-	if (!read_mapping(metadata, FIELDS, ARRAY_SIZE(FIELDS)))
-		return;
-	read_string_map(&labels, &pool->labels);
-	if (pool->labels.list.count > LABELS_MAX)
-		cursor_refuse(&labels, "found %zu labels, expected at most %d",
-			      pool->labels.list.count, LABELS_MAX);
-	vec_for_each (label, &pool->labels.list) {
-		struct cursor at = cursor_field(&labels, label->key);
-
-		if (is_restricted_label(label->key))
-			cursor_refuse(&at, "the label is restricted, expected one of your own");
-		else if (check_label_key(&at, label->key) && check_label_value(&at, label->value))
-			label_as_requirement(&at, label, pool);
+		read_taint(&item, taint);
+		if (has_taint(taints, taint) || has_taint(others, taint))
+			cursor_refuse(&item,
+				      "found a second taint \"%.80s\" with this effect, expected "
+				      "each once",
+				      taint->key);
 	}
 }
 
-/* ---- the whole ---- */
+/* ---- the template ---- */
 
 static void read_class_reference(const struct cursor *spec, struct pool *pool)
 {
@@ -260,6 +109,16 @@ static void read_class_reference(const struct cursor *spec, struct pool *pool)
 	pool->node_class_column = name.node->column;
 }
 
+static void read_template_metadata(const struct cursor *template, struct pool *pool)
+{
+	static const struct field FIELDS[] = {{"labels"}, {"annotations"}};
+	struct cursor metadata = cursor_field(template, "metadata");
+	struct cursor annotations = cursor_field(&metadata, "annotations");
+
+	if (read_mapping(&metadata, FIELDS, ARRAY_SIZE(FIELDS)))
+		read_string_map(&annotations, &pool->annotations);
+}
+
 static void read_template(const struct cursor *spec, struct pool *pool)
 {
 	static const struct field TEMPLATE[] = {
@@ -270,44 +129,49 @@ static void read_template(const struct cursor *spec, struct pool *pool)
 		{"nodeClassRef", FIELD_REQUIRED, "a reference to an EC2NodeClass"},
 		{"requirements", FIELD_REQUIRED, "a list, which may be empty"},
 		{"expireAfter"},
-		{"startupTaints", FIELD_LATER},
-		{"taints", FIELD_LATER},
-		{"terminationGracePeriod", FIELD_LATER},
+		{"startupTaints"},
+		{"taints"},
+		{"terminationGracePeriod"},
 	};
 	struct cursor template = cursor_field(spec, "template");
-	struct cursor metadata = cursor_field(&template, "metadata");
 	struct cursor inner = cursor_field(&template, "spec");
-	struct cursor requirements = cursor_field(&inner, "requirements");
 	struct cursor expire = cursor_field(&inner, "expireAfter");
+	struct cursor grace = cursor_field(&inner, "terminationGracePeriod");
 
+	pool->expire_after_s = DEFAULT_EXPIRE_AFTER_S;
 	if (!read_mapping(&template, TEMPLATE, ARRAY_SIZE(TEMPLATE)))
 		return;
-	read_labels(&metadata, pool);
+	read_template_metadata(&template, pool);
 	if (!read_mapping(&inner, TEMPLATE_SPEC, ARRAY_SIZE(TEMPLATE_SPEC)))
 		return;
 	read_class_reference(&inner, pool);
-	/* Instances of forerun do not expire: only the value that says so is honoured. */
-	if (cursor_present(&expire) &&
-	    (expire.node->kind != YAML_SCALAR || strcmp(expire.node->scalar, "Never") != 0))
-		cursor_refuse_later(&expire);
-	if (!read_list(&requirements, REQUIREMENTS_MAX))
-		return;
-	for (size_t i = 0; i < requirements.node->count; i++) {
-		struct cursor item = cursor_item(&requirements, i);
-
-		read_requirement(&item, pool);
-	}
+	read_duration(&expire, true, &pool->expire_after_s);
+	pool->termination_grace_given = read_duration(&grace, false, &pool->termination_grace_s);
+	read_taints(&inner, "taints", &pool->taints, &pool->startup_taints);
+	read_taints(&inner, "startupTaints", &pool->startup_taints, &pool->taints);
+	read_requirements(&template, pool);
 }
 
-static void read_limit(const struct cursor *limits, const char *name, bool *limited, double *out)
-{
-	struct cursor at = cursor_field(limits, name);
+/* ---- limits ---- */
 
-	if (!read_quantity(&at, out))
-		return;
-	*limited = true;
-	if (*out < 0)
-		cursor_expected(&at, "a quantity from 0");
+/* A whole number or a quantity in a string. */
+static bool read_limit(const struct cursor *at, double *amount)
+{
+	const struct yaml_node *node = at->node;
+	double number = 0;
+
+	if (!cursor_present(at))
+		return false;
+	if (node->kind == YAML_SCALAR && !node->quoted && scalar_number(node->scalar, &number) &&
+	    floor(number) == number) {
+		*amount = number;
+		return true;
+	}
+	if (scalar_is_string(node) && text_matches(node->scalar, QUANTITY) &&
+	    quantity_parse(node->scalar, amount) == 0)
+		return true;
+	cursor_expected(at, "a quantity such as 10, 500m or 16Gi, with a fraction in quotes");
+	return false;
 }
 
 static void read_limits(const struct cursor *spec, struct pool *pool)
@@ -317,36 +181,45 @@ static void read_limits(const struct cursor *spec, struct pool *pool)
 	if (!cursor_present(&limits))
 		return;
 	if (limits.node->kind != YAML_MAPPING) {
-		cursor_expected(&limits, "a mapping of cpu and memory");
+		cursor_expected(&limits, "a mapping of resources such as cpu, memory and nodes");
 		return;
 	}
 	yaml_for_each (child, limits.node) {
 		struct cursor at = cursor_field(&limits, child->key);
+		double amount = 0;
 
-		/* Any resource may be limited in Karpenter: another name is not a slip. */
-		if (strcmp(child->key, "cpu") != 0 && strcmp(child->key, "memory") != 0)
-			cursor_refuse_later(&at);
+		if (!read_limit(&at, &amount))
+			continue;
+		*vec_push(&pool->limits.list) =
+			(struct resource_amount){.name = strdup(child->key), .amount = amount};
+		if (strcmp(child->key, "cpu") == 0) {
+			pool->cpu_limited = true;
+			pool->limit_cpus = amount;
+		} else if (strcmp(child->key, "memory") == 0) {
+			pool->memory_limited = true;
+			pool->limit_memory_bytes = amount;
+		}
 	}
-	read_limit(&limits, "cpu", &pool->cpu_limited, &pool->limit_cpus);
-	read_limit(&limits, "memory", &pool->memory_limited, &pool->limit_memory_bytes);
 }
 
-/* Each of its fields by name; all of them come with the way back of consolidation. */
-static void refuse_disruption(const struct cursor *spec)
-{
-	static const struct field FIELDS[] = {
-		{"budgets", FIELD_LATER},
-		{"consolidateAfter", FIELD_LATER},
-		{"consolidationPolicy", FIELD_LATER},
-	};
-	struct cursor disruption = cursor_field(spec, "disruption");
+/* ---- the whole ---- */
 
-	if (!cursor_present(&disruption))
+/* A pool of fixed size is not weighed against others and counts nodes only. */
+static void check_static(const struct cursor *spec)
+{
+	struct cursor weight = cursor_field(spec, "weight");
+	struct cursor limits = cursor_field(spec, "limits");
+
+	if (cursor_present(&weight))
+		cursor_refuse(&weight, "has no meaning beside replicas, expected none");
+	if (!cursor_present(&limits) || limits.node->kind != YAML_MAPPING)
 		return;
-	if (disruption.node->kind == YAML_MAPPING && disruption.node->count)
-		read_mapping(&disruption, FIELDS, ARRAY_SIZE(FIELDS));
-	else
-		cursor_refuse_later(&disruption);
+	yaml_for_each (child, limits.node) {
+		struct cursor at = cursor_field(&limits, child->key);
+
+		if (strcmp(child->key, "nodes") != 0 && cursor_present(&at))
+			cursor_refuse(&at, "has no meaning beside replicas, expected nodes only");
+	}
 }
 
 void read_pool(const struct cursor *document, struct pool *pool)
@@ -363,20 +236,25 @@ void read_pool(const struct cursor *document, struct pool *pool)
 		{"disruption"},
 		{"limits"},
 		{"weight"},
-		{"replicas", FIELD_LATER},
+		{"replicas"},
 	};
 	struct cursor spec = cursor_field(document, "spec");
 	struct cursor weight = cursor_field(&spec, "weight");
+	struct cursor replicas = cursor_field(&spec, "replicas");
 	int64_t value = 0;
 
+	pool->replicas = -1;
 	if (!read_mapping(document, DOCUMENT, ARRAY_SIZE(DOCUMENT)))
 		return;
 	read_metadata(document, &pool->name);
+	read_pool_annotations(document, pool);
 	if (!read_mapping(&spec, SPEC, ARRAY_SIZE(SPEC)))
 		return;
 	read_template(&spec, pool);
-	refuse_disruption(&spec);
+	read_disruption(&spec, pool);
 	read_limits(&spec, pool);
 	if (read_integer(&weight, 1, 100, &value))
 		pool->weight = (int32_t)value;
+	if (read_integer(&replicas, 0, INT64_MAX, &pool->replicas))
+		check_static(&spec);
 }

@@ -2,7 +2,6 @@
 #include "documents/read.h"
 
 #include <ctype.h>
-#include <strings.h>
 
 #define NEAREST_LENGTH_MAX 96
 #define SLIPS_MAX ((size_t)3)
@@ -56,50 +55,6 @@ char *cursor_path(const struct cursor *cursor)
 
 /* ---- what is wrong with it ---- */
 
-static bool one_of(const char *text, const char *const *names, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(text, names[i]) == 0)
-			return true;
-	return false;
-}
-
-/* YAML 1.1 as the API server's decoder has it: yes and on are booleans too. */
-static const char *const TRUE_WORDS[] = {"true", "True", "TRUE", "yes", "Yes", "YES",
-					 "on",	 "On",	 "ON",	 "y",	"Y"};
-static const char *const FALSE_WORDS[] = {"false", "False", "FALSE", "no", "No", "NO",
-					  "off",   "Off",   "OFF",   "n",  "N"};
-
-static bool is_bool(const char *text)
-{
-	return one_of(text, TRUE_WORDS, ARRAY_SIZE(TRUE_WORDS)) ||
-	       one_of(text, FALSE_WORDS, ARRAY_SIZE(FALSE_WORDS));
-}
-
-static bool is_whole_number(const char *text)
-{
-	if (*text == '-' || *text == '+')
-		text++;
-	if (text[0] == '0' && text[1]) /* YAML 1.1 reads it as octal */
-		return false;
-	return *text && text[strspn(text, "0123456789")] == '\0';
-}
-
-static bool is_number(const char *text)
-{
-	const char *at = text + (*text == '-' || *text == '+');
-	char *end = NULL;
-
-	if (strcasecmp(at, ".inf") == 0 || strcasecmp(at, ".nan") == 0)
-		return true;
-	if (at[0] == '0' && (at[1] == 'o' || at[1] == 'b'))
-		return at[2] && at[2 + strspn(at + 2, "01234567_")] == '\0';
-	if (!isdigit((unsigned char)at[0]) && at[0] != '.')
-		return false;
-	strtod(at, &end);
-	return end != at && *end == '\0';
-}
-
 /* The text shortened for a message, control characters made visible. */
 static void quote(const char *text, struct text *out)
 {
@@ -118,6 +73,7 @@ static void quote(const char *text, struct text *out)
 char *found_text(const struct yaml_node *node)
 {
 	_cleanup_text_ struct text out = {0};
+	double number;
 
 	if (!node || node->kind == YAML_NULL) {
 		text_add(&out, "nothing");
@@ -130,9 +86,9 @@ char *found_text(const struct yaml_node *node)
 	} else {
 		if (node->quoted)
 			text_add(&out, "the string ");
-		else if (is_bool(node->scalar))
+		else if (scalar_is_bool(node->scalar))
 			text_add(&out, "the boolean ");
-		else if (is_number(node->scalar))
+		else if (scalar_number(node->scalar, &number))
 			text_add(&out, "the number ");
 		if (out.length && !node->quoted)
 			text_add(&out, node->scalar);
@@ -312,124 +268,6 @@ bool read_list(const struct cursor *cursor, size_t most)
 		return false;
 	}
 	return true;
-}
-
-/* ---- scalars ---- */
-
-bool read_string_or_empty(const struct cursor *cursor, char **out)
-{
-	const struct yaml_node *node = cursor->node;
-
-	if (!cursor_present(cursor))
-		return false;
-	if (node->kind != YAML_SCALAR) {
-		cursor_expected(cursor, "a string");
-		return false;
-	}
-	if (!node->quoted && (is_bool(node->scalar) || is_number(node->scalar))) {
-		cursor_expected(cursor, "a string: write \"%s\" in quotes", node->scalar);
-		return false;
-	}
-	free(*out);
-	*out = strdup(node->scalar);
-	return *out != NULL;
-}
-
-bool read_string(const struct cursor *cursor, char **out)
-{
-	if (!read_string_or_empty(cursor, out))
-		return false;
-	if (**out)
-		return true;
-	cursor_expected(cursor, "a string that is not empty");
-	return false;
-}
-
-static char *range_text(int64_t low, int64_t high)
-{
-	if (high >= INT32_MAX)
-		return str_printf("a whole number from %lld", (long long)low);
-	return str_printf("a whole number from %lld to %lld", (long long)low, (long long)high);
-}
-
-bool read_integer(const struct cursor *cursor, int64_t low, int64_t high, int64_t *out)
-{
-	const struct yaml_node *node = cursor->node;
-	_cleanup_free_ char *range = range_text(low, high);
-	long long value;
-
-	if (!cursor_present(cursor))
-		return false;
-	if (node->kind != YAML_SCALAR || !is_whole_number(node->scalar)) {
-		cursor_expected(cursor, "%s", range);
-		return false;
-	}
-	if (node->quoted) {
-		cursor_expected(cursor, "%s without quotes", range);
-		return false;
-	}
-	errno = 0;
-	value = strtoll(node->scalar, NULL, 10);
-	if (errno || value > high)
-		cursor_expected(cursor, "at most %lld", (long long)high);
-	else if (value < low)
-		cursor_expected(cursor, "%s", range);
-	else
-		*out = value;
-	return !errno && value >= low && value <= high;
-}
-
-bool read_bool(const struct cursor *cursor, bool *out)
-{
-	const struct yaml_node *node = cursor->node;
-
-	if (!cursor_present(cursor))
-		return false;
-	if (node->kind != YAML_SCALAR || node->quoted || !is_bool(node->scalar)) {
-		cursor_expected(cursor, "true or false%s",
-				node->kind == YAML_SCALAR && node->quoted ? " without quotes" : "");
-		return false;
-	}
-	*out = one_of(node->scalar, TRUE_WORDS, ARRAY_SIZE(TRUE_WORDS));
-	return true;
-}
-
-bool read_quantity(const struct cursor *cursor, double *out)
-{
-	if (!cursor_present(cursor))
-		return false;
-	if (cursor->node->kind != YAML_SCALAR || quantity_parse(cursor->node->scalar, out) < 0) {
-		cursor_expected(cursor, "a quantity such as 10, 500m or 16Gi");
-		return false;
-	}
-	return true;
-}
-
-bool read_enum_of(const struct cursor *cursor, const char *const *names, size_t count,
-		  size_t honoured, size_t *out)
-{
-	_cleanup_free_ char *text = NULL, *all = names_text(names, honoured);
-	const char *near;
-
-	if (!read_string(cursor, &text))
-		return false;
-	for (size_t i = 0; i < count; i++) {
-		if (strcmp(text, names[i]) == 0) {
-			*out = i;
-			return true;
-		}
-	}
-	near = count > 2 ? nearest_name(text, names, count) : NULL;
-	if (near)
-		cursor_expected(cursor, "%s; did you mean %s?", all, near);
-	else
-		cursor_expected(cursor, "%s", all);
-	return false;
-}
-
-bool read_enum(const struct cursor *cursor, const char *const *names, size_t count, size_t *out)
-{
-	return read_enum_of(cursor, names, count, count, out);
 }
 
 bool read_string_map(const struct cursor *cursor, struct key_values *out)

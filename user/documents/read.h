@@ -54,9 +54,22 @@ char *names_text(const char *const *names, size_t count);
 /* A mapping with just these fields, the required ones present. True when it is a mapping. */
 bool read_mapping(const struct cursor *cursor, const struct field *fields, size_t count);
 bool read_list(const struct cursor *cursor, size_t most);
+/* What an unquoted scalar is in YAML 1.1, whose numbers may be written 0x1f, 017 or 1_000. */
+bool scalar_is_bool(const char *text);
+bool scalar_number(const char *text, double *out);
+bool scalar_is_string(const struct yaml_node *node);
+
 /* A string that is not empty. The caller owns *out. */
 bool read_string(const struct cursor *cursor, char **out);
 bool read_string_or_empty(const struct cursor *cursor, char **out);
+/* An extended regular expression (POSIX) as the definitions of Karpenter have them. */
+bool text_matches(const char *text, const char *pattern);
+bool read_matching(const struct cursor *cursor, const char *pattern, const char *expected,
+		   char **out);
+/* "1h30m" in seconds, or Never. One that no clock counts to is the longest that is not Never. */
+bool read_duration(const struct cursor *cursor, bool never, uint64_t *seconds);
+uint64_t duration_seconds(const char *text); /* of a text of that form */
+/* 5.0 is a whole number, as in JSON. */
 bool read_integer(const struct cursor *cursor, int64_t low, int64_t high, int64_t *out);
 bool read_bool(const struct cursor *cursor, bool *out);
 bool read_quantity(const struct cursor *cursor, double *out);
@@ -80,6 +93,14 @@ bool is_dns_label(const char *text);
 /* metadata, as kubectl prints it: the name; all else is checked for form. */
 bool read_metadata(const struct cursor *document, char **name);
 
+/* Where each of a pool's requirements stands. */
+struct placed_terms {
+	VEC(const struct yaml_node *) list;
+};
+/* Reports the requirements on one label that leave nothing. */
+void check_contradictions(struct problems *problems, const struct label_terms *terms,
+			  const struct placed_terms *placed);
+
 void label_terms_free(struct label_terms *terms);
 void key_values_free(struct key_values *values);
 
@@ -88,6 +109,15 @@ void read_policy(const struct cursor *document, struct policy *policy);
 void read_behavior(const struct cursor *behavior, struct policy *policy);
 void read_pool(const struct cursor *document, struct pool *pool);
 void read_node_class(const struct cursor *document, struct node_class *node_class);
+void read_requirements(const struct cursor *template, struct pool *pool);
+void read_disruption(const struct cursor *spec, struct pool *pool);
+void read_pool_annotations(const struct cursor *document, struct pool *pool);
+void read_policy_annotations(const struct cursor *document, struct policy *policy);
+void read_term_tags(const struct cursor *at, struct key_values *tags);
+void read_images(const struct cursor *spec, struct node_class *node_class);
+void read_selectors(const struct cursor *spec, struct node_class *node_class);
+void read_kubelet(const struct cursor *spec, struct node_class *node_class);
+void read_network(const struct cursor *spec, struct node_class *node_class);
 void read_block_devices(const struct cursor *spec, struct node_class *node_class);
 
 #endif
