@@ -272,6 +272,19 @@ static void on_checked(void *arg)
 	problems_free(&tool->problems);
 }
 
+static void on_refreshed(void *arg, struct catalog *catalog, const char *problem)
+{
+	struct text line = {0};
+
+	(void)arg;
+	begin(&line, "refreshed");
+	add(&line, "problem", problem ? problem : "");
+	text_printf(&line, ",\"types\":%zu,\"offerings\":%zu", catalog ? catalog->types_count : 0,
+		    catalog ? catalog->count : 0);
+	end(&line);
+	catalog_free(catalog);
+}
+
 static void on_whoami(void *arg, const char *id, const char *type, const char *zone)
 {
 	struct text line = {0};
@@ -577,6 +590,8 @@ static void command(struct tool *tool, const char *line)
 		verify(argument);
 	else if (str_equal(line, "check"))
 		cloud_check(tool->cloud, &tool->problems, on_checked, tool);
+	else if (str_equal(line, "refresh"))
+		cloud_refresh_catalog(tool->cloud, on_refreshed, tool);
 	else if (str_equal(line, "quit"))
 		loop_quit(tool->loop, 0);
 	else if (str_starts(line, "launch ") && argument)

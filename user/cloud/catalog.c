@@ -3,8 +3,6 @@
  * their prices. */
 #include "cloud/private.h"
 
-#define TYPES_EVERY_NS (12 * 3600 * NS_PER_S)
-
 static void on_timer(void *arg, uint64_t now_ns)
 {
 	(void)now_ns;
@@ -52,7 +50,8 @@ void catalog_close(struct cloud *cloud)
 	vec_free(&state->zones);
 	vec_free(&state->new_types);
 	vec_free(&state->new_zones);
-	vec_free(&state->offerings);
+	vec_free(&state->offerings.list);
+	vec_free(&state->spot_since_ns);
 	vec_free(&state->quotas);
 	free(state->price_token);
 }
@@ -71,48 +70,59 @@ bool documents_want_spot(const struct documents *documents)
 	return false;
 }
 
-static bool some_pool_takes(const struct cloud *cloud, const struct offering *offering)
+static bool some_pool_takes(void *arg, const struct offering *offering)
 {
+	const struct cloud *cloud = arg;
+
 	vec_for_each (pool, &cloud->documents->pools)
 		if (offering_matches(offering, pool))
 			return true;
 	return false;
 }
 
-static bool zone_is_wanted(struct cloud *cloud, const struct type_zone *zone)
+void catalog_view(const struct cloud *cloud, struct catalog *out)
 {
-	const struct type_info *type = catalog_find(&cloud->catalog, zone->type);
+	const struct catalog_state *state = &cloud->catalog;
 
-	if (!type)
-		return false;
-	for (unsigned i = 0; i < 4; i++) {
-		struct offering offering = {
-			.capacity_type = i & 1 ? CAPACITY_SPOT : CAPACITY_ON_DEMAND,
-			.architecture = i & 2 ? ARCH_ARM64 : ARCH_AMD64,
-			.vcpus = type->vcpus,
-			.memory_mib = type->memory_mib,
-			.bare_metal = type->bare_metal,
-		};
-
-		set_text(offering.instance_type, type->name);
-		set_text(offering.zone, zone->zone);
-		if ((i & 2 ? type->arm64 : type->amd64) && some_pool_takes(cloud, &offering))
-			return true;
-	}
-	return false;
+	*out = (struct catalog){.types = state->types.at,
+				.types_count = state->types.count,
+				.zones = state->zones.at,
+				.zones_count = state->zones.count,
+				.fetched_wall_ns = state->fetched_wall_ns,
+				.priced_wall_ns = state->priced_wall_ns,
+				.spot_wall_ns = state->spot_wall_ns,
+				.quotas = state->quotas.at,
+				.quotas_count = state->quotas.count};
+	set_text(out->region, cloud->identity.region);
+	if (!state->everything)
+		catalog_filter(cloud, out->filter);
 }
 
+/* Offerings, zones and types are in the same order. */
 void catalog_prune(struct cloud *cloud)
 {
 	struct catalog_state *state = &cloud->catalog;
+	const struct offering *offering, *end;
+	struct catalog view;
 	size_t kept = 0;
 
-	vec_for_each (zone, &state->zones)
-		if (zone_is_wanted(cloud, zone))
+	vec_clear(&state->offerings.list);
+	catalog_view(cloud, &view);
+	catalog_offer(&view, some_pool_takes, cloud, &state->offerings);
+	offering = state->offerings.list.at;
+	end = offering + state->offerings.list.count;
+	vec_for_each (zone, &state->zones) {
+		bool wanted = false;
+
+		for (; offering < end && strcmp(offering->instance_type, zone->type) == 0 &&
+		       strcmp(offering->zone, zone->zone) == 0;
+		     offering++)
+			wanted = true;
+		if (wanted)
 			state->zones.at[kept++] = *zone;
+	}
 	state->zones.count = kept;
 	kept = 0;
-	/* Both are in the same order. */
 	for (size_t i = 0, z = 0; i < state->types.count; i++) {
 		const char *name = state->types.at[i].name;
 
@@ -124,47 +134,15 @@ void catalog_prune(struct cloud *cloud)
 	state->types.count = kept;
 }
 
-static void offer(struct cloud *cloud, const struct type_info *type, const struct type_zone *zone,
-		  enum architecture architecture, enum capacity_type capacity_type)
-{
-	bool spot = capacity_type == CAPACITY_SPOT;
-	struct offering offering = {
-		.capacity_type = capacity_type,
-		.architecture = architecture,
-		.vcpus = type->vcpus,
-		.memory_mib = type->memory_mib,
-		.bare_metal = type->bare_metal,
-		.usd_per_hour = spot ? zone->spot_usd_per_hour : type->usd_per_hour,
-	};
-
-	set_text(offering.instance_type, type->name);
-	set_text(offering.zone, zone->zone);
-	if (some_pool_takes(cloud, &offering))
-		*vec_push(&cloud->catalog.offerings) = offering;
-}
-
 void catalog_publish(struct cloud *cloud)
 {
 	struct catalog_state *state = &cloud->catalog;
 
-	vec_clear(&state->offerings);
-	vec_for_each (zone, &state->zones) {
-		const struct type_info *type = catalog_find(state, zone->type);
-
-		if (!type)
-			continue;
-		for (int spot = 0; spot < 2; spot++) {
-			if (type->amd64)
-				offer(cloud, type, zone, ARCH_AMD64, (enum capacity_type)spot);
-			if (type->arm64)
-				offer(cloud, type, zone, ARCH_ARM64, (enum capacity_type)spot);
-		}
-	}
-	state->view = (struct catalog){.offerings = state->offerings.at,
-				       .count = state->offerings.count,
-				       .fetched_wall_ns = state->fetched_wall_ns,
-				       .quotas = state->quotas.at,
-				       .quotas_count = state->quotas.count};
+	vec_clear(&state->offerings.list);
+	catalog_view(cloud, &state->view);
+	catalog_offer(&state->view, some_pool_takes, cloud, &state->offerings);
+	state->view.offerings = state->offerings.list.at;
+	state->view.count = state->offerings.list.count;
 	if (!state->done)
 		cloud->events.catalog(cloud->events.arg, &state->view);
 }
@@ -180,20 +158,36 @@ void catalog_take_quotas(struct cloud *cloud)
 		catalog_publish(cloud);
 }
 
+/* Many cores that started together do not ask together. */
+uint64_t catalog_due_ns(uint64_t every_ns)
+{
+	return time_mono_ns() + every_ns - random_u64() % (every_ns / 10);
+}
+
+static uint64_t age_of(uint64_t wall_ns)
+{
+	uint64_t now_ns = time_wall_ns();
+
+	return wall_ns ? now_ns - MIN(now_ns, wall_ns) : UINT64_MAX;
+}
+
 /* What is on disk serves until its time is over; spot prices are asked for at once. */
 void catalog_start(struct cloud *cloud)
 {
 	struct catalog_state *state = &cloud->catalog;
-	uint64_t wall_ns = time_wall_ns(), age_ns;
+	uint64_t age_ns, priced_ns;
 
 	catalog_load(cloud);
-	age_ns = wall_ns - MIN(wall_ns, state->fetched_wall_ns);
-	if (!state->fetched_wall_ns || age_ns >= TYPES_EVERY_NS) {
+	age_ns = age_of(state->fetched_wall_ns);
+	if (age_ns >= TYPES_EVERY_NS) {
 		catalog_fetch_types(cloud);
 		return;
 	}
-	loop_timer_at(state->timer, time_mono_ns() + TYPES_EVERY_NS - age_ns);
-	if (!state->priced_wall_ns)
+	loop_timer_at(state->timer, catalog_due_ns(TYPES_EVERY_NS) - age_ns);
+	priced_ns = age_of(state->priced_wall_ns);
+	if (priced_ns >= TYPES_EVERY_NS)
 		catalog_fetch_prices(cloud);
+	else
+		loop_timer_at(state->price_timer, catalog_due_ns(TYPES_EVERY_NS) - priced_ns);
 	catalog_fetch_spot(cloud);
 }

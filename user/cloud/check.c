@@ -174,7 +174,7 @@ static bool check_pool(struct check *check, const struct pool *pool)
 	struct launch_override override;
 	size_t offered = 0;
 
-	vec_for_each (offering, &state->offerings) {
+	vec_for_each (offering, &state->offerings.list) {
 		if (!offering_matches(offering, pool))
 			continue;
 		offered++;

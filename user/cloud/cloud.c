@@ -153,6 +153,10 @@ void cloud_status(const struct cloud *cloud, struct cloud_status *out)
 		.throttled = cloud->throttled,
 		.hedged = cloud->hedged,
 		.clock_offset_s = cloud->clock_offset_s,
+		.types = cloud->catalog.types.count,
+		.types_wall_ns = cloud->catalog.fetched_wall_ns,
+		.prices_wall_ns = cloud->catalog.priced_wall_ns,
+		.spot_wall_ns = cloud->catalog.spot_wall_ns,
 	};
 	set_text(out->region, cloud->identity.region);
 	set_text(out->credentials, cloud->identity.source);

@@ -135,6 +135,9 @@ struct cloud_status {
 	char problem[CLOUD_TEXT_SIZE];
 	uint64_t calls, errors, throttled;
 	uint64_t hedged; /* sent again because the connection was dead */
+	size_t types; /* in the catalog */
+	/* When types and zones, prices on demand and on spot were fetched; 0: never. */
+	uint64_t types_wall_ns, prices_wall_ns, spot_wall_ns;
 	double clock_offset_s; /* how far AWS' clock is ahead of ours, by its Date headers */
 };
 void cloud_status(const struct cloud *cloud, struct cloud_status *out);
@@ -154,6 +157,13 @@ size_t cloud_rates(const struct cloud *cloud, struct cloud_rate *out, size_t mos
  * requirements leave). Problems name file:line:column. Calls done once. */
 void cloud_check(struct cloud *cloud, struct problems *problems, void (*done)(void *arg),
 		 void *arg);
+
+/* Every type, zone and price of the region, once, written to cache_path; needs no cloud_start() and
+ * no documents. catalog is the caller's (catalog_free()), NULL when the types could not be had;
+ * problem: NULL, or what failed (prices may be missing then). */
+void cloud_refresh_catalog(struct cloud *cloud,
+			   void (*done)(void *arg, struct catalog *catalog, const char *problem),
+			   void *arg);
 
 /* This host on EC2: instance id, type, zone from IMDSv2; done is called with "" where there is
  * none. */

@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* On-demand prices from the Price List API, spot prices from EC2's history. */
+/* On-demand prices from the Price List API. */
 #include "cloud/private.h"
 
 #include <cjson/cJSON.h>
-#include <time.h>
 
 #define BY_TYPE_MAX 20 /* up to so many types are asked for one by one */
-#define PRICES_EVERY_NS (12 * 3600 * NS_PER_S)
-#define SPOT_EVERY_NS (600 * NS_PER_S)
-
-/* ---- on demand ---- */
 
 static double usd_of_dimension(const cJSON *dimension)
 {
@@ -89,7 +84,7 @@ static void ask_prices(struct cloud *cloud);
 
 static void take_price(void *arg, const char *name, double usd_per_hour)
 {
-	struct type_info *type = catalog_find(arg, name);
+	struct instance_type *type = catalog_find(arg, name);
 
 	if (type)
 		type->usd_per_hour = usd_per_hour;
@@ -103,7 +98,8 @@ static void prices_end(struct cloud *cloud)
 	state->priced_wall_ns = time_wall_ns();
 	catalog_publish(cloud);
 	catalog_save(cloud);
-	loop_timer_at(state->price_timer, time_mono_ns() + PRICES_EVERY_NS);
+	loop_timer_at(state->price_timer, catalog_due_ns(TYPES_EVERY_NS));
+	refresh_ended(cloud, &state->refresh.prices, NULL);
 }
 
 static void on_prices(void *arg, const struct answer *answer)
@@ -114,11 +110,14 @@ static void on_prices(void *arg, const struct answer *answer)
 	free(TAKE(state->price_token));
 	if (answer->error || prices_parse(answer->body, answer->length, take_price, state,
 					  &state->price_token) < 0) {
+		const char *why = answer->error ? answer_text(answer, words) : "no price list";
+
 		log_warning("no on-demand prices: Pricing GetProducts: %s; --max-usd-per-hour "
 			    "holds launches of unknown price",
-			    answer->error ? answer_text(answer, words) : "no price list");
+			    why);
 		state->pricing = false;
 		loop_timer_at(state->price_timer, time_mono_ns() + 300 * NS_PER_S);
+		refresh_ended(state->cloud, &state->refresh.prices, why);
 		return;
 	}
 	if (!state->price_token && state->price_by_type)
@@ -185,75 +184,4 @@ void catalog_fetch_prices(struct cloud *cloud)
 	state->price_by_type = state->types.count <= BY_TYPE_MAX;
 	free(TAKE(state->price_token));
 	ask_prices(cloud);
-}
-
-/* ---- spot ---- */
-
-static void on_spot_element(void *arg, const char *path, const char *text)
-{
-	struct catalog_state *state = arg;
-	struct type_zone *found = NULL;
-	double usd = NAN;
-
-	if (strcmp(path, "spotPriceHistorySet/item/instanceType") == 0) {
-		set_text(state->zone.type, text);
-	} else if (strcmp(path, "spotPriceHistorySet/item/availabilityZone") == 0) {
-		set_text(state->zone.zone, text);
-	} else if (strcmp(path, "spotPriceHistorySet/item/spotPrice") == 0) {
-		if (parse_double(text, &usd) == 0 && isfinite(usd) && usd > 0)
-			state->zone.spot_usd_per_hour = usd;
-	} else if (strcmp(path, "spotPriceHistorySet/item") == 0) {
-		found = catalog_zone(state, &state->zone);
-		if (found && state->zone.spot_usd_per_hour > 0)
-			found->spot_usd_per_hour = state->zone.spot_usd_per_hour;
-		state->zone = (struct type_zone){0};
-	}
-}
-
-static void on_spot(void *arg, const struct answer *answer)
-{
-	struct catalog_state *state = arg;
-	struct cloud *cloud = state->cloud;
-	char words[512];
-
-	state->spot_asking = false;
-	if (answer->error)
-		log_warning("no spot prices: DescribeSpotPriceHistory: %s",
-			    answer_text(answer, words));
-	catalog_publish(cloud);
-	if (!answer->error)
-		catalog_save(cloud);
-	loop_timer_at(state->spot_timer, time_mono_ns() + SPOT_EVERY_NS);
-}
-
-/* StartTime = EndTime = now: the last change before it, which is the price now. */
-void catalog_fetch_spot(struct cloud *cloud)
-{
-	struct catalog_state *state = &cloud->catalog;
-	_cleanup_text_ struct text query = {0};
-	time_t now = (time_t)(time_wall_ns() / NS_PER_S);
-	char when[32];
-	struct tm utc;
-
-	loop_timer_at(state->spot_timer, time_mono_ns() + SPOT_EVERY_NS);
-	if (state->spot_asking || state->fetching || !state->zones.count ||
-	    !documents_want_spot(cloud->documents))
-		return;
-	state->spot_asking = true;
-	state->zone = (struct type_zone){0};
-	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-	form_begin(&query, "DescribeSpotPriceHistory");
-	form_add(&query, when, "StartTime");
-	form_add(&query, when, "EndTime");
-	form_add(&query, "Linux/UNIX", "ProductDescription.1");
-	form_add(&query, "Linux/UNIX (Amazon VPC)", "ProductDescription.2");
-	catalog_add_filter(cloud, &query);
-	form_add(&query, "500", "MaxResults");
-	describe_send(cloud, &(struct describe_request){
-				     .query = query.data,
-				     .flags = CALL_RETRY,
-				     .on_element = on_spot_element,
-				     .done = on_spot,
-				     .arg = state,
-			     });
 }

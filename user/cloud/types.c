@@ -57,6 +57,8 @@ static void add_patterns(struct cloud *cloud, struct text *query)
 	struct patterns patterns = {0};
 	size_t count = 0;
 
+	if (cloud->catalog.everything)
+		return;
 	catalog_patterns(cloud->documents, &patterns);
 	if (patterns.list.count)
 		form_add(query, "instance-type", "Filter.1.Name");
@@ -67,7 +69,7 @@ static void add_patterns(struct cloud *cloud, struct text *query)
 
 /* Only DescribeInstanceTypes documents wildcards. Where the types are too many to be named, all
  * are asked for, and what no pool could buy is dropped when it comes. */
-static void add_names(const struct type_info *types, size_t count, struct text *query)
+static void add_names(const struct instance_type *types, size_t count, struct text *query)
 {
 	if (count == 0 || count > PATTERNS_MAX)
 		return;
@@ -85,7 +87,8 @@ void catalog_add_filter(struct cloud *cloud, struct text *query)
 
 static int compare_types(const void *a, const void *b)
 {
-	return strcmp(((const struct type_info *)a)->name, ((const struct type_info *)b)->name);
+	return strcmp(((const struct instance_type *)a)->name,
+		      ((const struct instance_type *)b)->name);
 }
 
 static int compare_zones(const void *a, const void *b)
@@ -96,9 +99,9 @@ static int compare_zones(const void *a, const void *b)
 	return order ? order : strcmp(left->zone, right->zone);
 }
 
-struct type_info *catalog_find(struct catalog_state *state, const char *name)
+struct instance_type *catalog_find(struct catalog_state *state, const char *name)
 {
-	struct type_info key = {0};
+	struct instance_type key = {0};
 
 	if (!state->types.count)
 		return NULL;
@@ -129,15 +132,33 @@ static void fetch_failed(struct cloud *cloud, const char *what, const struct ans
 	loop_timer_at(state->timer,
 		      time_mono_ns() + 5 * NS_PER_S +
 			      backoff_ns(state->failures++, 5 * NS_PER_S, 300 * NS_PER_S));
+	refresh_ended(cloud, &state->refresh.types, words);
 	if (state->done)
 		state->done(state->done_arg);
+}
+
+/* EC2's API does not tell how many branch interfaces a type has, and says of bandwidths what its
+ * pages say otherwise: what ships knows. */
+static void add_what_ships(struct catalog_state *state)
+{
+	struct catalog *shipped = catalog_shipped();
+
+	vec_for_each (type, &state->new_types) {
+		const struct instance_type *known = catalog_type(shipped, type->name);
+
+		if (!known)
+			continue;
+		type->pod_eni = known->pod_eni;
+		type->network_mbps = known->network_mbps;
+	}
+	catalog_free(shipped);
 }
 
 /* What was priced before keeps its price until the new ones come. */
 static void keep_prices(struct catalog_state *state)
 {
 	vec_for_each (type, &state->new_types) {
-		const struct type_info *old = catalog_find(state, type->name);
+		const struct instance_type *old = catalog_find(state, type->name);
 
 		type->usd_per_hour = old ? old->usd_per_hour : NAN;
 	}
@@ -148,16 +169,28 @@ static void keep_prices(struct catalog_state *state)
 	}
 }
 
+/* Zones of types that no Linux node is made of (mac2.metal). */
+static void drop_strangers(struct catalog_state *state)
+{
+	size_t kept = 0;
+
+	vec_for_each (zone, &state->zones)
+		if (catalog_find(state, zone->type))
+			state->zones.at[kept++] = *zone;
+	state->zones.count = kept;
+}
+
 static void take_new(struct cloud *cloud)
 {
 	struct catalog_state *state = &cloud->catalog;
 
 	if (state->new_types.count)
-		qsort(state->new_types.at, state->new_types.count, sizeof(struct type_info),
+		qsort(state->new_types.at, state->new_types.count, sizeof(struct instance_type),
 		      compare_types);
 	if (state->new_zones.count)
 		qsort(state->new_zones.at, state->new_zones.count, sizeof(struct type_zone),
 		      compare_zones);
+	add_what_ships(state);
 	keep_prices(state);
 	vec_free(&state->types);
 	vec_free(&state->zones);
@@ -165,7 +198,10 @@ static void take_new(struct cloud *cloud)
 	memcpy(&state->zones, &state->new_zones, sizeof(state->zones));
 	memset(&state->new_types, 0, sizeof(state->new_types));
 	memset(&state->new_zones, 0, sizeof(state->new_zones));
-	catalog_prune(cloud);
+	vec_clear(&state->spot_since_ns);
+	drop_strangers(state);
+	if (!state->everything)
+		catalog_prune(cloud);
 	state->fetched_wall_ns = time_wall_ns();
 	state->problem[0] = '\0';
 	state->failures = 0;
@@ -205,9 +241,13 @@ static void on_zones(void *arg, const struct answer *answer)
 		return;
 	}
 	catalog_save(cloud);
-	loop_timer_at(state->timer, time_mono_ns() + 12 * 3600 * NS_PER_S);
+	loop_timer_at(state->timer, catalog_due_ns(TYPES_EVERY_NS));
 	catalog_fetch_prices(cloud);
 	catalog_fetch_spot(cloud);
+	if (!state->zones.count)
+		state->refresh.prices = state->refresh.spot = false;
+	refresh_ended(cloud, &state->refresh.types,
+		      state->zones.count ? NULL : "EC2 offers no instance type there");
 }
 
 static void ask_zones(struct cloud *cloud)
@@ -232,40 +272,19 @@ static void ask_zones(struct cloud *cloud)
 
 /* ---- types ---- */
 
-static void end_type(struct catalog_state *state)
-{
-	struct type_info *type = &state->type;
-
-	type->usd_per_hour = NAN;
-	if (*type->name && type->vcpus && (type->amd64 || type->arm64))
-		*vec_push(&state->new_types) = *type;
-	*type = (struct type_info){0};
-}
-
 static void on_type_element(void *arg, const char *path, const char *text)
 {
 	static const char prefix[] = "instanceTypeSet/item";
 	struct catalog_state *state = arg;
-	struct type_info *type = &state->type;
-	uint64_t number = 0;
+	struct instance_type type;
 
 	if (!str_starts(path, prefix))
 		return;
 	path += sizeof(prefix) - 1;
-	if (!*path)
-		end_type(state);
-	else if (strcmp(path, "/instanceType") == 0)
-		set_text(type->name, text);
-	else if (strcmp(path, "/bareMetal") == 0)
-		type->bare_metal = strcmp(text, "true") == 0;
-	else if (strcmp(path, "/vCpuInfo/defaultVCpus") == 0 && parse_u64(text, &number) == 0)
-		type->vcpus = (uint32_t)MIN(number, UINT32_MAX);
-	else if (strcmp(path, "/memoryInfo/sizeInMiB") == 0 && parse_u64(text, &number) == 0)
-		type->memory_mib = number;
-	else if (strcmp(path, "/processorInfo/supportedArchitectures/item") == 0) {
-		type->amd64 |= strcmp(text, "x86_64") == 0;
-		type->arm64 |= strcmp(text, "arm64") == 0;
-	}
+	if (*path)
+		type_element(&state->type, path, text);
+	else if (type_end(&state->type, &type))
+		*vec_push(&state->new_types) = type;
 }
 
 static void on_types(void *arg, const struct answer *answer)
@@ -288,7 +307,7 @@ void catalog_fetch_types(struct cloud *cloud)
 		return;
 	state->fetching = true;
 	vec_clear(&state->new_types);
-	state->type = (struct type_info){0};
+	state->type = (struct type_reader){0};
 	form_begin(&query, "DescribeInstanceTypes");
 	add_patterns(cloud, &query);
 	form_add(&query, "50", "MaxResults");

@@ -85,6 +85,7 @@ struct catalog {
 	uint64_t fetched_wall_ns; /* types and zones */
 	uint64_t priced_wall_ns, spot_wall_ns; /* prices on demand and on spot; 0: never */
 	bool snapshot; /* what forerun ships, not what this account sees */
+	char filter[20]; /* names the types that were asked for; "": all of the region */
 	const struct vcpu_quota *quotas; /* those that are known */
 	size_t quotas_count;
 };
@@ -102,13 +103,19 @@ const char *architecture_text(
 
 /* ---- catalogs that own what they point to (offers.c) ---- */
 
+struct offerings {
+	VEC(struct offering) list;
+};
+/* Adds what is offered of types in zones (both sorted): on demand and on spot as the type may be
+ * bought; wanted: which; NULL: all. Where no spot price is known the one on demand is assumed. */
+void catalog_offer(const struct catalog *catalog,
+		   bool (*wanted)(void *arg, const struct offering *offering), void *arg,
+		   struct offerings *out);
+
 /* Sorts and copies types and zones. A name that comes twice counts once, a zone of an unknown type
- * not at all. wanted: which offerings are made; NULL: all that EC2 sells on demand or on spot.
- * Where no spot price is known the one on demand is assumed. Region and times are the caller's to
- * fill in. */
+ * not at all. Offers all. Region and times are the caller's to fill in. */
 struct catalog *catalog_new(const struct instance_type *types, size_t types_count,
-			    const struct type_zone *zones, size_t zones_count,
-			    bool (*wanted)(void *arg, const struct offering *offering), void *arg);
+			    const struct type_zone *zones, size_t zones_count);
 void catalog_free(struct catalog *catalog);
 /* NULL: not in it. */
 const struct instance_type *catalog_type(const struct catalog *catalog, const char *name);

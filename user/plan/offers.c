@@ -8,7 +8,7 @@ struct owned {
 	struct catalog catalog; /* first: what others see of it */
 	VEC(struct instance_type) types;
 	VEC(struct type_zone) zones;
-	VEC(struct offering) offerings;
+	struct offerings offerings;
 };
 
 static int compare_types(const void *a, const void *b)
@@ -103,41 +103,44 @@ static struct offering make(const struct instance_type *type, const struct type_
 	return offering;
 }
 
-static void offer(struct owned *owned, const struct instance_type *type,
-		  const struct type_zone *zone,
-		  bool (*wanted)(void *arg, const struct offering *offering), void *arg)
+void catalog_offer(const struct catalog *catalog,
+		   bool (*wanted)(void *arg, const struct offering *offering), void *arg,
+		   struct offerings *out)
 {
 	static const enum capacity_type BOTH[] = {CAPACITY_ON_DEMAND, CAPACITY_SPOT};
+	const struct instance_type *type = catalog->types;
+	const struct instance_type *end = catalog->types + catalog->types_count;
 
-	for (size_t i = 0; i < ARRAY_SIZE(BOTH); i++) {
-		struct offering offering;
+	for (size_t i = 0; i < catalog->zones_count; i++) {
+		const struct type_zone *zone = &catalog->zones[i];
 
-		if (!(BOTH[i] == CAPACITY_SPOT ? type->spot : type->on_demand))
-			continue;
-		offering = make(type, zone, BOTH[i]);
-		if (!wanted || wanted(arg, &offering))
-			*vec_push(&owned->offerings) = offering;
+		while (type < end && strcmp(type->name, zone->type) < 0)
+			type++;
+		if (type == end)
+			return;
+		for (size_t j = 0; j < ARRAY_SIZE(BOTH) && !strcmp(type->name, zone->type); j++) {
+			struct offering offering = make(type, zone, BOTH[j]);
+
+			if (BOTH[j] == CAPACITY_SPOT ? !type->spot : !type->on_demand)
+				continue;
+			if (!wanted || wanted(arg, &offering))
+				*vec_push(&out->list) = offering;
+		}
 	}
 }
 
 struct catalog *catalog_new(const struct instance_type *types, size_t types_count,
-			    const struct type_zone *zones, size_t zones_count,
-			    bool (*wanted)(void *arg, const struct offering *offering), void *arg)
+			    const struct type_zone *zones, size_t zones_count)
 {
 	struct owned *owned = calloc(1, sizeof(*owned));
-	size_t type = 0;
 
 	if (!owned)
 		abort();
 	take_types(owned, types, types_count);
 	take_zones(owned, zones, zones_count);
-	vec_for_each (zone, &owned->zones) {
-		while (strcmp(owned->types.at[type].name, zone->type) < 0)
-			type++;
-		offer(owned, &owned->types.at[type], zone, wanted, arg);
-	}
-	owned->catalog.offerings = owned->offerings.at;
-	owned->catalog.count = owned->offerings.count;
+	catalog_offer(&owned->catalog, NULL, NULL, &owned->offerings);
+	owned->catalog.offerings = owned->offerings.list.at;
+	owned->catalog.count = owned->offerings.list.count;
 	return &owned->catalog;
 }
 
@@ -149,6 +152,6 @@ void catalog_free(struct catalog *catalog)
 		return;
 	vec_free(&owned->types);
 	vec_free(&owned->zones);
-	vec_free(&owned->offerings);
+	vec_free(&owned->offerings.list);
 	free(owned);
 }

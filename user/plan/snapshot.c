@@ -93,7 +93,7 @@ static void add_fields(struct text *out, const void *object, const struct fields
 static void add_accelerator(struct text *out, const char *key,
 			    const struct accelerator *accelerator)
 {
-	if (!*accelerator->name)
+	if (!*accelerator->manufacturer)
 		return;
 	text_printf(out, ",\"%s\":{", key);
 	add_fields(out, accelerator, &ACCELERATOR_FIELDS, "");
@@ -118,6 +118,10 @@ void catalog_write(const struct catalog *catalog, struct text *out)
 {
 	text_printf(out, "{\"v\":%d,\"region\":", CATALOG_VERSION);
 	text_add_json(out, catalog->region);
+	if (*catalog->filter) {
+		text_add(out, ",\"filter\":");
+		text_add_json(out, catalog->filter);
+	}
 	text_printf(out,
 		    ",\"snapshot\":%s,\"fetched_wall_us\":%llu,\"priced_wall_us\":%llu,"
 		    "\"spot_wall_us\":%llu,\n\"types\":[",

@@ -269,6 +269,8 @@ static bool read_fact(struct reader *reader, const char *key, const cJSON *value
 
 	if (strcmp(key, "region") == 0)
 		return set_string(reader->facts.region, sizeof(reader->facts.region), value);
+	if (strcmp(key, "filter") == 0)
+		return set_string(reader->facts.filter, sizeof(reader->facts.filter), value);
 	if (strcmp(key, "snapshot") == 0) {
 		reader->facts.snapshot = cJSON_IsTrue(value);
 		return cJSON_IsBool(value);
@@ -364,11 +366,11 @@ int catalog_read(const char *file, const char *text, size_t length, struct catal
 
 	*out = NULL;
 	if (r == 0) {
-		struct catalog *catalog =
-			catalog_new(reader.types.at, reader.types.count, reader.zones.at,
-				    reader.zones.count, NULL, NULL);
+		struct catalog *catalog = catalog_new(reader.types.at, reader.types.count,
+						      reader.zones.at, reader.zones.count);
 
 		memcpy(catalog->region, reader.facts.region, sizeof(catalog->region));
+		memcpy(catalog->filter, reader.facts.filter, sizeof(catalog->filter));
 		catalog->snapshot = reader.facts.snapshot;
 		catalog->fetched_wall_ns = reader.facts.fetched_wall_ns;
 		catalog->priced_wall_ns = reader.facts.priced_wall_ns;
