@@ -116,6 +116,16 @@ def test_metrics_are_clean(launching, accept):
     assert checked.returncode == 0 and checked.stderr == "", checked.stderr
 
 
+def test_the_age_of_the_catalog_is_in_all_three(launching):
+    launching.decision(seconds=60)
+    told = json.loads(status(launching, "--json").stdout)["cloud"]["catalog"]
+    assert told["types"] > 0 and all(0 <= told[f"{part}_age_seconds"] < 300 for part in ("types", "prices", "spot"))
+    text = launching.get("/metrics", {"Accept": "text/plain"})[1]
+    for part in ("types", "prices", "spot"):
+        assert f'forerun_catalog_age_seconds{{part="{part}"}} ' in text
+    assert re.search(r"catalog  \d+ types \S+( \S+)? old; prices on demand .* old, on spot .* old", status(launching).stdout)
+
+
 def test_where_nothing_listens_it_says_what_to_do():
     done = run_binary("status", "--url", "http://127.0.0.1:9")
     assert done.returncode == 1 and done.stdout == ""

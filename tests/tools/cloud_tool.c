@@ -686,8 +686,14 @@ static void tool_free(struct tool *tool)
 int main(int argc, char **argv)
 {
 	static struct tool tool;
-	struct cloud_events events = {&tool,	   on_catalog,	  on_class,   on_fleet,
-				      on_launched, on_terminated, on_stopped, may_act};
+	struct cloud_events events = {.arg = &tool,
+				      .catalog = on_catalog,
+				      .class_resolved = on_class,
+				      .fleet = on_fleet,
+				      .launched = on_launched,
+				      .terminated = on_terminated,
+				      .stopped = on_stopped,
+				      .may_act = may_act};
 	struct cloud_config config;
 	int r;
 

@@ -129,6 +129,25 @@ void totals_json(const struct facts *facts, struct text *out)
 	text_add_char(out, '}');
 }
 
+double age_seconds(uint64_t wall_ns)
+{
+	uint64_t now_ns = time_wall_ns();
+
+	return wall_ns ? (double)(now_ns - MIN(now_ns, wall_ns)) / NS_PER_S : NAN;
+}
+
+/* Ages are null for what was never fetched. */
+static void catalog_json(const struct cloud_status *status, struct text *out)
+{
+	text_printf(out, "{\"types\":%zu,\"types_age_seconds\":", status->types);
+	export_json_number(out, age_seconds(status->types_wall_ns));
+	text_add(out, ",\"prices_age_seconds\":");
+	export_json_number(out, age_seconds(status->prices_wall_ns));
+	text_add(out, ",\"spot_age_seconds\":");
+	export_json_number(out, age_seconds(status->spot_wall_ns));
+	text_add_char(out, '}');
+}
+
 void cloud_json(const struct facts *facts, struct text *out)
 {
 	struct cloud_status status;
@@ -144,9 +163,11 @@ void cloud_json(const struct facts *facts, struct text *out)
 	text_add_json(out, status.credentials);
 	text_printf(out, ",\"ready\":%s,\"problem\":", status.ready ? "true" : "false");
 	text_add_json(out, status.problem);
-	text_printf(out, ",\"calls\":%llu,\"errors\":%llu,\"throttled\":%llu}",
+	text_printf(out, ",\"calls\":%llu,\"errors\":%llu,\"throttled\":%llu,\"catalog\":",
 		    (unsigned long long)status.calls, (unsigned long long)status.errors,
 		    (unsigned long long)status.throttled);
+	catalog_json(&status, out);
+	text_add_char(out, '}');
 }
 
 void own_usage(double *cpu_seconds, uint64_t *resident_bytes)

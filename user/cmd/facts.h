@@ -98,6 +98,7 @@ void policy_json(const struct policy_status *status, struct text *out);
 void policies_json(const struct facts *facts, struct text *out);
 void totals_json(const struct facts *facts, struct text *out);
 void cloud_json(const struct facts *facts, struct text *out);
+double age_seconds(uint64_t wall_ns); /* of what was then; NaN of 0 */
 void agents_json(const struct facts *facts, struct text *out); /* of a core: its connections */
 void lease_json(const struct facts *facts, struct text *out); /* null without a lock */
 void cores_json(const struct facts *facts, struct text *out); /* of an agent: its connections */

@@ -30,6 +30,29 @@ static void call_families(const struct facts *facts, struct export_metrics *metr
 			     status.clock_offset_s, NULL);
 }
 
+/* A part that was never fetched has no age. */
+static void catalog_families(const struct facts *facts, struct export_metrics *metrics)
+{
+	static const char name[] = "forerun_catalog_age_seconds";
+	static const char *const TYPES[] = {"part", "types", NULL};
+	static const char *const PRICES[] = {"part", "prices", NULL};
+	static const char *const SPOT[] = {"part", "spot", NULL};
+	struct cloud_status status;
+
+	cloud_status(facts->cloud, &status);
+	export_metrics_family(metrics, name, "gauge", "seconds",
+			      "Since instance types, prices on demand and on spot were fetched.");
+	if (status.types_wall_ns)
+		export_metrics_value(metrics, name, "gauge", age_seconds(status.types_wall_ns),
+				     TYPES);
+	if (status.prices_wall_ns)
+		export_metrics_value(metrics, name, "gauge", age_seconds(status.prices_wall_ns),
+				     PRICES);
+	if (status.spot_wall_ns)
+		export_metrics_value(metrics, name, "gauge", age_seconds(status.spot_wall_ns),
+				     SPOT);
+}
+
 static double rate_tokens(const struct cloud_rate *rate)
 {
 	return rate->tokens;
@@ -79,5 +102,6 @@ static void rate_families(const struct facts *facts, struct export_metrics *metr
 void aws_metrics(const struct facts *facts, struct export_metrics *metrics)
 {
 	call_families(facts, metrics);
+	catalog_families(facts, metrics);
 	rate_families(facts, metrics);
 }

@@ -38,6 +38,32 @@ static void put_listeners(struct page *page, const cJSON *status)
 		 line, span_text(answer_number(listeners, "read_seconds_ago"), ago));
 }
 
+static const char *age_text(const cJSON *catalog, const char *key, char *out, size_t size)
+{
+	const cJSON *age = answer_part(catalog, key);
+	char span[32];
+
+	if (cJSON_IsNumber(age))
+		snprintf(out, size, "%s old", span_text(age->valuedouble, span));
+	else
+		snprintf(out, size, "not known");
+	return out;
+}
+
+static void put_catalog(struct page *page, const cJSON *cloud)
+{
+	const cJSON *catalog = answer_part(cloud, "catalog");
+	char types[48], prices[48], spot[48];
+
+	if (!(answer_number(catalog, "types") > 0))
+		return;
+	page_put(page, INDENT, "catalog  %.0f types %s; prices on demand %s, on spot %s",
+		 answer_number(catalog, "types"),
+		 age_text(catalog, "types_age_seconds", types, sizeof(types)),
+		 age_text(catalog, "prices_age_seconds", prices, sizeof(prices)),
+		 age_text(catalog, "spot_age_seconds", spot, sizeof(spot)));
+}
+
 static void put_cloud(struct page *page, const cJSON *status)
 {
 	const cJSON *cloud = answer_part(status, "cloud");
@@ -52,6 +78,7 @@ static void put_cloud(struct page *page, const cJSON *status)
 		page_put(page, INDENT, "AWS      not ready: %s",
 			 *answer_words(cloud, "problem") ? answer_words(cloud, "problem")
 							 : "it did not answer yet");
+	put_catalog(page, cloud);
 }
 
 static void put_money(struct page *page, const cJSON *status)
