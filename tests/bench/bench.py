@@ -19,6 +19,7 @@ import time
 
 import fleet_rows
 import host_rows
+import plan_rows
 from parts import BUILD, progress
 
 
@@ -42,7 +43,7 @@ def machine_facts():
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
 
 
-ROOMS = (host_rows, fleet_rows)
+ROOMS = (host_rows, fleet_rows, plan_rows)
 BENCHES = {name: bench for room in ROOMS for name, bench in room.BENCHES.items()}
 
 

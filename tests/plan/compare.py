@@ -43,9 +43,14 @@ def karpenter_plans(folders):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def karpenter_capacity(config, catalog):
+def karpenter_nodes(config, catalog):
+    """By "capacity", node class and type what nodes have and can give away; by "labels" and type theirs."""
     return json.loads(subprocess.run([BUILD / "peers/karpenter", "--capacity", "--config", config, "--catalog", catalog], check=True,
                                      stdout=subprocess.PIPE).stdout)
+
+
+def karpenter_capacity(config, catalog):
+    return karpenter_nodes(config, catalog)["capacity"]
 
 
 def placed(inputs, plan):

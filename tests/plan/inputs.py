@@ -164,7 +164,7 @@ def labels_of_type(one):
            "gpu-name": gpus.get("name"), "gpu-manufacturer": gpus.get("manufacturer"), "gpu-count": gpus.get("count"), "gpu-memory": gpus.get("memory_mib"),
            "accelerator-name": accelerators.get("name"), "accelerator-manufacturer": accelerators.get("manufacturer"),
            "accelerator-count": accelerators.get("count")}
-    labels = {AWS + "instance-" + key: str(value) for key, value in own.items() if value}
+    labels = {AWS + "instance-" + key: str(value) for key, value in own.items() if value or (value == 0 and key in ("cpu-sustained-clock-speed-mhz", "gpu-count"))}
     return {**labels, TYPE: one["name"], ARCH: one["arch"][0], "kubernetes.io/os": "linux"}
 
 

@@ -7,7 +7,7 @@
 //	karpenter --cases        a case a line on stdin, a folder with pods.json, config/, catalog.json and
 //	                         perhaps nodes.json; a plan a line on stdout
 //	karpenter --capacity --config DIR --catalog FILE
-//	                         what a node of each type has and can give away, by node class
+//	                         what a node of each type has and can give away, by node class; its labels
 package main
 
 import (
@@ -52,7 +52,7 @@ func main() {
 	flag.StringVar(&f.catalog, "catalog", "", "catalog of instance types and offerings")
 	flag.StringVar(&f.nodes, "nodes", "", "file of the nodes that exist")
 	flag.BoolVar(&f.cases, "cases", false, "read folders of cases from stdin")
-	flag.BoolVar(&f.capacity, "capacity", false, "print what nodes have and can give away")
+	flag.BoolVar(&f.capacity, "capacity", false, "print what nodes have and can give away, and their labels")
 	flag.Parse()
 	log.SetLogger(logr.Discard())
 	if err := run(f, os.Stdin, os.Stdout); err != nil {
@@ -73,7 +73,7 @@ func run(f flags, in io.Reader, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		return encoder.Encode(capacityTable(world))
+		return encoder.Encode(tableOf(world))
 	default:
 		plan, err := planFiles(f)
 		if err != nil {

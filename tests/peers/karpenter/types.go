@@ -93,7 +93,7 @@ func (t *instanceType) labels() map[string]string {
 		"instance-family": family, "instance-size": size,
 		"instance-cpu": number(t.VCPUs), "instance-memory": number(t.MemoryMiB),
 		"instance-cpu-manufacturer":                t.CPUManufacturer,
-		"instance-cpu-sustained-clock-speed-mhz":   number(t.CPUClockMHz),
+		"instance-cpu-sustained-clock-speed-mhz":   strconv.FormatInt(t.CPUClockMHz, 10),
 		"instance-ebs-bandwidth":                   number(t.EBSMbps),
 		"instance-network-bandwidth":               number(t.NetworkMbps),
 		"instance-local-nvme":                      number(t.LocalNVMeGB),
@@ -104,9 +104,9 @@ func (t *instanceType) labels() map[string]string {
 	if parts := nameScheme.FindStringSubmatch(t.Name); parts != nil {
 		labels["instance-category"], labels["instance-generation"] = parts[1], parts[2]
 	}
-	if t.GPUs != nil && t.GPUs.Count > 0 {
+	if t.GPUs != nil { // of some types a share of one: their count is 0
 		labels["instance-gpu-name"], labels["instance-gpu-manufacturer"] = t.GPUs.Name, t.GPUs.Manufacturer
-		labels["instance-gpu-count"], labels["instance-gpu-memory"] = number(t.GPUs.Count), number(t.GPUs.MemoryMiB)
+		labels["instance-gpu-count"], labels["instance-gpu-memory"] = strconv.FormatInt(t.GPUs.Count, 10), number(t.GPUs.MemoryMiB)
 	}
 	if a := t.Accelerators; a != nil && a.Count > 0 {
 		labels["instance-accelerator-name"], labels["instance-accelerator-manufacturer"] = a.Name, a.Manufacturer
@@ -336,16 +336,23 @@ type capacityOf struct {
 	Allocatable map[string]float64 `json:"allocatable"`
 }
 
-// By node class and type.
-func capacityTable(w *world) map[string]map[string]capacityOf {
-	table := map[string]map[string]capacityOf{}
+type nodeTable struct {
+	Capacity map[string]map[string]capacityOf `json:"capacity"` // by node class and type
+	Labels   map[string]map[string]string     `json:"labels"`   // by type, without their prefix
+}
+
+func tableOf(w *world) nodeTable {
+	table := nodeTable{map[string]map[string]capacityOf{}, map[string]map[string]string{}}
 	for name, class := range w.classes {
-		table[name] = map[string]capacityOf{}
+		table.Capacity[name] = map[string]capacityOf{}
 		for i := range w.catalog.Types {
 			t := &w.catalog.Types[i]
 			capacity := t.capacity(class)
-			table[name][t.Name] = capacityOf{amounts(capacity), amounts(resources.Subtract(capacity, t.overhead(class).Total()))}
+			table.Capacity[name][t.Name] = capacityOf{amounts(capacity), amounts(resources.Subtract(capacity, t.overhead(class).Total()))}
 		}
+	}
+	for i := range w.catalog.Types {
+		table.Labels[w.catalog.Types[i].Name] = w.catalog.Types[i].labels()
 	}
 	return table
 }
