@@ -21,6 +21,41 @@ static void on_price_timer(void *arg, uint64_t now_ns)
 	catalog_fetch_prices(arg);
 }
 
+static void add_terms(struct text *out, const struct pool *pool)
+{
+	vec_for_each (term, &pool->requirements.list) {
+		text_printf(out, "%s %d", term->key, term->op);
+		for (size_t i = 0; i < term->count; i++)
+			text_printf(out, " %s", term->values[i]);
+		text_add_char(out, '\n');
+	}
+	vec_for_each (label, &pool->labels.list)
+		text_printf(out, "%s=%s\n", label->key, label->value);
+}
+
+/* Of thousands of NodePools most ask for the same: offerings are held against each kind once. A
+ * requirement that names the pool or its class itself makes it a kind of its own. */
+static void find_kinds(struct cloud *cloud)
+{
+	struct catalog_state *state = &cloud->catalog;
+
+	vec_for_each (pool, &cloud->documents->pools) {
+		_cleanup_text_ struct text text = {0};
+		struct pool_kind kind = {.pool = pool};
+		bool known = false;
+
+		add_terms(&text, pool);
+		if (text.data && (strstr(text.data, "karpenter.sh/nodepool ") ||
+				  strstr(text.data, "karpenter.k8s.aws/ec2nodeclass ")))
+			text_printf(&text, "%s %s", pool->name, pool->node_class);
+		kind.hash = hash_bytes(text.data ? text.data : "", text.length);
+		vec_for_each (other, &state->kinds)
+			known |= other->hash == kind.hash;
+		if (!known)
+			*vec_push(&state->kinds) = kind;
+	}
+}
+
 int catalog_init(struct cloud *cloud)
 {
 	struct catalog_state *state = &cloud->catalog;
@@ -28,6 +63,7 @@ int catalog_init(struct cloud *cloud)
 
 	state->cloud = cloud;
 	state->flags = CALL_RETRY;
+	find_kinds(cloud);
 	r = loop_timer_new(cloud->loop, on_timer, cloud, &state->timer);
 	if (r >= 0)
 		r = loop_timer_new(cloud->loop, on_spot_timer, cloud, &state->spot_timer);
@@ -46,6 +82,7 @@ void catalog_close(struct cloud *cloud)
 		loop_timer_free(state->spot_timer);
 	if (state->price_timer)
 		loop_timer_free(state->price_timer);
+	vec_free(&state->kinds);
 	vec_free(&state->types);
 	vec_free(&state->zones);
 	vec_free(&state->new_types);
@@ -74,8 +111,8 @@ static bool some_pool_takes(void *arg, const struct offering *offering)
 {
 	const struct cloud *cloud = arg;
 
-	vec_for_each (pool, &cloud->documents->pools)
-		if (offering_matches(offering, pool))
+	vec_for_each (kind, &cloud->catalog.kinds)
+		if (offering_matches(offering, kind->pool))
 			return true;
 	return false;
 }

@@ -358,8 +358,15 @@ void type_element(struct type_reader *reader, const char *path, const char *text
 /* At the item's end; false: not a type that Linux nodes are made of. The reader is as new. */
 bool type_end(struct type_reader *reader, struct instance_type *out);
 
+/* NodePools with the same requirements and labels: the first of them. */
+struct pool_kind {
+	const struct pool *pool;
+	uint64_t hash;
+};
+
 struct catalog_state {
 	struct cloud *cloud;
+	VEC(struct pool_kind) kinds;
 	VEC(struct instance_type) types;
 	VEC(struct type_zone) zones;
 	uint64_t fetched_wall_ns; /* types and zones; 0: never */
