@@ -19,6 +19,29 @@ static void read_fleet(const char *body, size_t length)
 	launch_result_free(&result);
 }
 
+static void on_type(void *arg, const char *path, const char *text)
+{
+	static const char item[] = "instanceTypeSet/item";
+	struct type_reader *reader = arg;
+	struct instance_type type;
+
+	if (!str_starts(path, item))
+		return;
+	path += sizeof(item) - 1;
+	if (*path)
+		type_element(reader, path, text);
+	else if (type_end(reader, &type) && (!*type.name || !type.vcpus))
+		abort();
+}
+
+static void read_types(const char *body, size_t length)
+{
+	struct type_reader reader = {0};
+	char root[XML_NAME_SIZE];
+
+	xml_read(body, length, on_type, &reader, root);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct answer answer = {0};
@@ -28,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!size)
 		return 0;
 	body = strndup((const char *)data + 1, size - 1);
-	switch (data[0] % 3) {
+	switch (data[0] % 4) {
 	case 0:
 		read_fleet(body, strlen(body));
 		break;
@@ -36,6 +59,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		error_read(body, strlen(body), &answer);
 		if (strpbrk(answer.code, "\n\r\x1b") || strpbrk(answer.message, "\n\r\x1b"))
 			abort();
+		break;
+	case 2:
+		read_types(body, strlen(body));
 		break;
 	default:
 		if (credentials_parse_sts(body, strlen(body), &credentials) == 0)

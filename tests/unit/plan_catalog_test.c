@@ -163,6 +163,16 @@ static void what_makes_no_sense_is_left_out_and_said(void **unused)
 	catalog_free(catalog);
 }
 
+static void a_catalog_without_types_offers_nothing(void **unused)
+{
+	struct problems problems = {0};
+	struct catalog *catalog = read_good(HEAD "\"types\":[],\"zones\":[]}", &problems);
+
+	(void)unused;
+	assert_int_equal(catalog->types_count + catalog->zones_count + catalog->count, 0);
+	catalog_free(catalog);
+}
+
 static void a_damaged_or_old_catalog_is_refused(void **unused)
 {
 	static const struct {
@@ -208,6 +218,7 @@ int main(void)
 		cmocka_unit_test(what_was_written_reads_back_the_same),
 		cmocka_unit_test(a_spot_price_that_is_not_known_is_taken_as_on_demand),
 		cmocka_unit_test(what_makes_no_sense_is_left_out_and_said),
+		cmocka_unit_test(a_catalog_without_types_offers_nothing),
 		cmocka_unit_test(a_damaged_or_old_catalog_is_refused),
 	};
 

@@ -108,16 +108,17 @@ void catalog_offer(const struct catalog *catalog,
 		   struct offerings *out)
 {
 	static const enum capacity_type BOTH[] = {CAPACITY_ON_DEMAND, CAPACITY_SPOT};
-	const struct instance_type *type = catalog->types;
-	const struct instance_type *end = catalog->types + catalog->types_count;
+	size_t at = 0;
 
 	for (size_t i = 0; i < catalog->zones_count; i++) {
 		const struct type_zone *zone = &catalog->zones[i];
+		const struct instance_type *type;
 
-		while (type < end && strcmp(type->name, zone->type) < 0)
-			type++;
-		if (type == end)
+		while (at < catalog->types_count && strcmp(catalog->types[at].name, zone->type) < 0)
+			at++;
+		if (at == catalog->types_count)
 			return;
+		type = &catalog->types[at];
 		for (size_t j = 0; j < ARRAY_SIZE(BOTH) && !strcmp(type->name, zone->type); j++) {
 			struct offering offering = make(type, zone, BOTH[j]);
 

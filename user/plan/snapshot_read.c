@@ -134,16 +134,33 @@ static bool set_string(char *at, size_t size, const cJSON *value)
 	return true;
 }
 
+/* The field of that name; from: where the one before was found, as they stand in order. */
+static const struct field *field_of(const struct fields *fields, const char *key, size_t *from)
+{
+	for (size_t i = 0; i < fields->count; i++) {
+		const struct field *field = &fields->at[(*from + i) % fields->count];
+
+		if (strcmp(field->key, key) == 0) {
+			*from += i + 1;
+			return field;
+		}
+	}
+	return NULL;
+}
+
 /* Fields that are not there stay 0. The key of the first that cannot be; NULL: all are good. */
 static const char *read_fields(const cJSON *from, void *object, const struct fields *fields)
 {
-	for (size_t i = 0; i < fields->count; i++) {
-		const struct field *field = &fields->at[i];
-		const cJSON *value = member(from, field->key);
-		char *at = (char *)object + field->offset;
+	const cJSON *value;
+	size_t next = 0;
+
+	cJSON_ArrayForEach (value, from) {
+		const struct field *field =
+			value->string ? field_of(fields, value->string, &next) : NULL;
+		char *at = (char *)object + (field ? field->offset : 0);
 		bool good = true;
 
-		if (!value)
+		if (!field)
 			continue;
 		if (field->kind == FIELD_NUMBER)
 			good = set_number(at, field->size, value);
