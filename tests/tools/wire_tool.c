@@ -4,7 +4,7 @@
  * standard output, commands come one a line on standard input.
  *
  *	wire_tool server ADDRESS [NAME=VALUE]...	poll | interest METRICS | reload | status |
- *quit wire_tool agent ADDRESS HOST [NAME=VALUE]...	frame | edge | reload | status | quit
+ *quit wire_tool agent ADDRESS HOST [NAME=VALUE]...	frame | edge | notice | reload | status | quit
  *
  * Both: ca, certificate, key or shared_key (files), quiet=1 (no line for a frame). Server:
  *silent_ms, hello_ms, rate, connections, interest (numbers of metrics, with commas). Agent: agents
@@ -39,7 +39,7 @@ struct tool {
 	size_t next; /* of the agents, to send */
 	uint64_t ticks;
 	struct indicator *indicators;
-	bool quiet;
+	bool quiet, notice;
 };
 
 static const char *option(const struct tool *tool, const char *name)
@@ -119,10 +119,11 @@ static void on_frame(void *arg, const struct frame *frame)
 	for (size_t i = 0; i < frame->count; i++)
 		depth += frame->indicators[i].value[METRIC_ACCEPT_QUEUE_DEPTH][STAT_LAST];
 	printf("{\"event\":\"frame\",\"host\":\"%s\",\"edge\":%s,\"sequence\":%llu,\"count\":%zu,"
-	       "\"age_ms\":%.3f,\"services\":\"%s\",\"depth\":%.17g}\n",
+	       "\"age_ms\":%.3f,\"services\":\"%s\",\"notice\":\"%s\",\"depth\":%.17g}\n",
 	       frame->host, frame->kind == FRAME_EDGE ? "true" : "false",
 	       (unsigned long long)frame->sequence, frame->count,
 	       (double)frame->age_ns / (double)NS_PER_MS, frame->services,
+	       frame->notices_count ? notice_kind_text(frame->notices[0].kind) : "",
 	       isnan(depth) ? -1 : depth);
 	fflush(stdout);
 }
@@ -257,6 +258,13 @@ static void send_frame(struct one *one, enum frame_kind kind)
 	};
 
 	snprintf(frame.services, sizeof(frame.services), "%s", services ? services : "");
+	if (tool->notice) {
+		frame.notices_count = 1;
+		frame.notices[0] = (struct notice){.kind = NOTICE_SPOT,
+						   .what = "terminate",
+						   .when_wall_ms = 1800000000000,
+						   .age_ns = 20 * NS_PER_MS};
+	}
 	/* As on real hosts, most listeners have nothing new. */
 	for (unsigned i = 0; i < MIN(tool->listeners, 3U); i++)
 		fill_listener(tool, &tool->indicators[i], i, now_ns - NS_PER_MS);
@@ -416,6 +424,8 @@ static void obey(struct tool *tool, const char *line)
 		wire_server_interest(tool->server, &interest);
 	} else if (!tool->server && str_equal(line, "frame")) {
 		send_frame(&tool->agents[0], FRAME_TICK);
+	} else if (!tool->server && str_equal(line, "notice")) {
+		tool->notice = !tool->notice;
 	} else if (!tool->server && str_equal(line, "edge")) {
 		send_frame(&tool->agents[0], FRAME_EDGE);
 	} else {

@@ -181,6 +181,10 @@ static inline void drain_report(struct drain_world *at, size_t i, double depth)
 	snprintf(name, sizeof(name), "host-%s", id);
 	frame = frame_of(world, name, "web", depth);
 	snprintf(frame.instance_id, sizeof(frame.instance_id), "%s", id);
+	if (at->notice_of && strcmp(at->notice_of, id) == 0) {
+		frame.notices[0] = at->notice;
+		frame.notices_count = 1;
+	}
 	core_frame(world->core, &frame, world->now);
 }
 

@@ -80,6 +80,9 @@ static struct frame sample_frame(struct indicator *indicators, unsigned count)
 			      .host_cpus = 2,
 			      .instance_id = "i-0123456789abcdef0",
 			      .services = "api,web",
+			      .notices = {{NOTICE_REBALANCE, "", 0, 5},
+					  {NOTICE_SPOT, "terminate", 1700000000123, 6}},
+			      .notices_count = 2,
 			      .indicators = indicators,
 			      .count = count};
 
@@ -153,6 +156,13 @@ static void assert_same(const struct frame *a, const struct frame *b)
 {
 	assert_string_equal(a->instance_id, b->instance_id);
 	assert_string_equal(a->services, b->services);
+	SAME(a, b, notices_count);
+	for (size_t i = 0; i < a->notices_count; i++) {
+		SAME(a, b, notices[i].kind);
+		SAME(a, b, notices[i].when_wall_ms);
+		SAME(a, b, notices[i].age_ns);
+		assert_string_equal(a->notices[i].what, b->notices[i].what);
+	}
 	SAME(a, b, kind);
 	SAME(a, b, host);
 	SAME(a, b, sequence);
@@ -217,7 +227,7 @@ static void what_is_not_known_stays_unknown(void **state)
 static void the_documented_example_is_what_is_written(void **state)
 {
 	static const char head[] =
-		"\x46\x52\x4e\x46\x01\x01\x01\x00\x15\x00\x00\x00\x8b\xea\x31\xd9\xbf\xa3\xcc\x06";
+		"\x46\x52\x4e\x46\x01\x02\x01\x00\x15\x00\x00\x00\x8b\xea\x31\xd9\xbe\xc5\x2e\x9f";
 	static const char payload[] = "\x01\0\x01\0\0\0\x61"
 				      "\x02\0\x08\0\0\0\x01\0\0\0\0\0\0\0";
 	struct frame frame = {.kind = FRAME_TICK,

@@ -116,6 +116,14 @@ struct lease_status {
 };
 void lease_status(const struct lease *lease, struct lease_status *out);
 
+/* ---- the end of this host, as its own metadata says ---- */
+
+/* Calls at each change, with all that stands; of a notice age_ns is since when, CLOCK_MONOTONIC.
+ * Once; nothing where the metadata service is switched off. */
+int cloud_watch_notices(struct cloud *cloud,
+			void (*changed)(void *arg, const struct notice *notices, size_t count),
+			void *arg);
+
 /* ---- the signed instance identity document ---- */
 
 /* From IMDS, for an agent's hello: the document and its PKCS7 signature; "" where there is none. */

@@ -128,6 +128,7 @@ struct imds {
 	char *token;
 	uint64_t token_until_ns;
 	VEC(struct imds_request *) requests;
+	struct imds_watch *watch;
 };
 
 /* status 0: not there (error says why), else IMDS' own. */
@@ -137,6 +138,8 @@ typedef void (*imds_fn)(struct cloud *cloud, void *arg, int status, const char *
 void imds_get(struct cloud *cloud, const char *path, imds_fn done, void *arg);
 bool imds_disabled(void);
 void imds_free(struct cloud *cloud);
+void imds_watch_free(struct cloud *cloud);
+uint64_t notice_time_ms(const char *text);
 
 /* ---- calls (call.c, describe.c) ---- */
 

@@ -229,6 +229,7 @@ static void on_whoami(void *arg, const char *instance_id, const char *instance_t
 	if (!run->instance_id[0])
 		log_info("this host is %s (%s in %s)", instance_id, instance_type, zone);
 	snprintf(run->instance_id, sizeof(run->instance_id), "%s", instance_id);
+	notices_start(run);
 	cloud_identity_document(run->cloud, on_identity, run);
 }
 

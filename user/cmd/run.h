@@ -95,6 +95,8 @@ struct run {
 	struct http_client *http;
 	struct cloud *cloud; /* NULL without documents */
 	char instance_id[32]; /* of this host on EC2 */
+	struct notice notices[NOTICES_MAX]; /* of its end; the age is since when */
+	uint32_t notices_count;
 	char cluster_version[16];
 	bool asked; /* an answer that start-up waits for has come */
 
@@ -127,6 +129,13 @@ int feed_start(struct run *run);
 void feed_stop(struct run *run);
 /* Samples now and sends the state to this core alone. */
 void feed_report(struct run *run, struct wire_agent *agent);
+
+/* A frame now, beside the ticks, because the notices changed. */
+void feed_notices(struct run *run);
+
+/* ---- notices.c: the end of this host ---- */
+void notices_start(struct run *run); /* once it is known to be on EC2 */
+void notices_fill(const struct run *run, struct frame *frame, uint64_t now_ns);
 
 /* ---- auth.c: the keys ---- */
 /* Exactly one of certificates and shared key. */

@@ -157,6 +157,8 @@ static void on_whoami(void *arg, const char *instance_id, const char *instance_t
 	snprintf(run->instance_id, sizeof(run->instance_id), "%s", instance_id);
 	log_info("this host is %s (%s in %s)%s", instance_id, instance_type, zone,
 		 run->role == ROLE_RUN ? ": it counts as one replica" : "");
+	if (run->role == ROLE_RUN)
+		notices_start(run);
 }
 
 static void on_version(void *arg, const char *version, const char *error)

@@ -27,6 +27,7 @@ static void fill_frame(struct run *run, enum frame_kind kind, struct frame *fram
 	memcpy(frame->host, run->host, sizeof(frame->host));
 	memcpy(frame->instance_id, run->instance_id, sizeof(frame->instance_id));
 	memcpy(frame->services, run->services, sizeof(frame->services));
+	notices_fill(run, frame, time_mono_ns());
 	frame->count = signal_indicators_for(run->signal, run->policy_metrics, &frame->indicators);
 }
 
@@ -275,6 +276,20 @@ void feed_report(struct run *run, struct wire_agent *agent)
 		return; /* the next tick says why */
 	fill_tick(run, &frame);
 	wire_agent_send(agent, &frame);
+}
+
+void feed_notices(struct run *run)
+{
+	struct frame frame;
+
+	if (!run->signal)
+		return; /* the first tick has them */
+	if (run->core) {
+		core_takes_tick(run);
+		return;
+	}
+	fill_tick(run, &frame);
+	agent_send(run, &frame);
 }
 
 static void on_tick(void *arg, uint64_t now_ns)

@@ -266,6 +266,7 @@ uint64_t core_frame(struct core *core, const struct frame *frame, struct moment 
 		/* Of another host's clock only ages are taken: the edge is the newest in it. */
 		edge_ns = edge ? now.mono_ns - MIN(now.mono_ns, frame->age_ns) : 0;
 	}
+	notices_take(core, frame, now);
 	host = host_take(core, frame, now);
 	if (!host)
 		return UINT64_MAX;

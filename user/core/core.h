@@ -180,6 +180,15 @@ void core_launched(struct core *core, const struct launch_result *result, struct
 void core_terminated(struct core *core, const struct terminate_result *result, struct moment now);
 void core_marked(struct core *core, const struct mark_result *result, struct moment now);
 void core_targets(struct core *core, const struct target_result *result, struct moment now);
+/* What EC2 says of that instance's end. False: it cannot be acted on yet (what runs is not known,
+ * paused, another core leads), and is to be said again. Of frames the core takes them itself. */
+bool core_notice(struct core *core, const char *instance_id, const struct notice *notice,
+		 enum notice_source source, struct moment now);
+/* EC2 says that it is stopping, stopped, shutting down or terminated. False: as above. */
+bool core_instance_state(struct core *core, const char *instance_id, enum instance_state state,
+			 struct moment now);
+/* What EC2 says of the end of this host itself; "" for nothing. */
+const char *core_own_notice(const struct core *core);
 
 /* New signals of one host. In `forerun run` every policy is evaluated at once; in a fleet those of
  * the host's services: on an edge at once, else at most every 50 ms. Returns the CLOCK_MONOTONIC

@@ -241,6 +241,9 @@ bool instance_billed(const struct instance *instance);
 void instances_start(struct core *core, struct moment now);
 void instances_replay_forget(struct core *core, uint64_t wall_ns);
 uint64_t instances_tick(struct core *core, struct moment now);
+/* EC2 says that it is in another state than before. */
+void instance_is(struct core *core, struct instance *instance, enum instance_state state,
+		 struct moment now);
 void instance_gone(struct core *core, struct instance *instance, struct moment now,
 		   const char *why);
 /* Also hosts of its service that are none of its instances. */

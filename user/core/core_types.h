@@ -486,6 +486,7 @@ struct core {
 	uint64_t health_ns; /* target groups are asked again then */
 	uint64_t calls; /* the last number of a call for a tag or a target group */
 	struct core_drains departures;
+	char own_notice[CLOUD_TEXT_SIZE]; /* of this host */
 	VEC(struct no_capacity) no_capacity;
 	VEC(struct launch_count) launches;
 

@@ -61,6 +61,9 @@ struct drain *drain_new(struct core *core, struct instance *instance, const char
 void drain_free(struct core *core, struct drain *drain);
 void drain_begins(struct core *core, struct drain *drain, const char *why, struct moment now);
 
+/* interrupt.c */
+void notices_take(struct core *core, const struct frame *frame, struct moment now);
+
 /* drain_wait.c: what it waits for */
 /* Whether nothing is left to wait for; why: what is, or why not. */
 bool drain_over(const struct core *core, const struct drain *drain, struct moment now,

@@ -189,8 +189,8 @@ static void ended_early(struct core *core, const struct instance *instance, stru
 	policy_backoff(core, instance->policy, why, now);
 }
 
-static void state_changed(struct core *core, struct instance *instance, enum instance_state state,
-			  struct moment now)
+void instance_is(struct core *core, struct instance *instance, enum instance_state state,
+		 struct moment now)
 {
 	instance->state = state;
 	counts_old(core);
@@ -317,7 +317,7 @@ static void see_instance(struct core *core, const struct instance_view *view, st
 	}
 	/* A view may be older than what is known: nothing runs and then is pending again. */
 	if (view->state != instance->state && view->state != INSTANCE_PENDING)
-		state_changed(core, instance, view->state, now);
+		instance_is(core, instance, view->state, now);
 	if (!instance->gone)
 		drain_seen(core, instance, view, now);
 }

@@ -222,6 +222,8 @@ static void send_kept(struct wire_agent *agent)
 		return;
 	if (frame_decode(agent->kept.data, agent->kept.length, &frame, reason) > 0) {
 		frame.age_ns += now_ns - agent->kept_ns;
+		for (size_t i = 0; i < frame.notices_count; i++)
+			frame.notices[i].age_ns += now_ns - agent->kept_ns;
 		text_free(&agent->kept);
 		send_now(agent, &frame, now_ns);
 		frame_free(&frame);

@@ -31,6 +31,8 @@ struct frame_reader {
 	size_t listeners_max;
 	bool open; /* a frame has begun and its next part is waited for */
 	bool begun; /* its head is read */
+	bool notices_begun; /* one of its notices is */
+	uint64_t read_ns; /* when it came */
 	/* Of the frame that is being read, or was last: */
 	uint64_t flags, sequence;
 	uint64_t age_ns, edge_ns;
@@ -67,6 +69,7 @@ enum frame_tag {
 	FRAME_LISTENER,
 	FRAME_GONE,
 	FRAME_SERVICES,
+	FRAME_NOTICE,
 };
 
 enum listener_tag {

@@ -292,8 +292,30 @@ static int remove_listener(struct host_state *state, uint64_t key, char reason[R
 static const enum item_type frame_types[] = {
 	[FRAME_CPU_CORES] = ITEM_DOUBLE,  [FRAME_CPUS] = ITEM_DOUBLE,	 [FRAME_USAGE] = ITEM_BYTES,
 	[FRAME_INSTANCE_ID] = ITEM_BYTES, [FRAME_LISTENER] = ITEM_BYTES, [FRAME_GONE] = ITEM_NUMBER,
-	[FRAME_SERVICES] = ITEM_BYTES,
+	[FRAME_SERVICES] = ITEM_BYTES,	  [FRAME_NOTICE] = ITEM_BYTES,
 };
+
+/* The first of a frame begins the list anew. */
+static int read_notice(struct frame_reader *reader, struct part part, uint64_t now_ns,
+		       char reason[REASON_SIZE])
+{
+	struct host_state *state = &reader->state;
+	struct state_notices list = {0};
+	int r;
+
+	if (state->notices && reader->notices_begun)
+		list = *state->notices;
+	reader->notices_begun = true;
+	if (part.length && list.count < NOTICES_MAX) {
+		r = notice_read(part, &list.at[list.count], reason);
+		if (r < 0)
+			return r;
+		list.at[list.count].age_ns = before(now_ns, list.at[list.count].age_ns);
+		list.count++;
+	}
+	state_set_notices(state, list.at, list.count);
+	return 0;
+}
 
 static int read_content(struct frame_reader *reader, const struct item *item, uint64_t now_ns,
 			char reason[REASON_SIZE])
@@ -319,6 +341,8 @@ static int read_content(struct frame_reader *reader, const struct item *item, ui
 	case FRAME_SERVICES:
 		return read_text(state, &state->services, item,
 				 sizeof(((struct frame *)0)->services), reason);
+	case FRAME_NOTICE:
+		return read_notice(reader, item->bytes, now_ns, reason);
 	default:
 		return 0;
 	}
@@ -396,6 +420,8 @@ static int check_part(struct frame_reader *reader, const struct message *message
 	if (reader->open)
 		return 0;
 	reader->age_ns = reader->edge_ns = 0;
+	reader->notices_begun = false;
+	reader->read_ns = now_ns;
 	reader->newest_ns = now_ns;
 	reader->begun = false;
 	reader->flags = reader->sequence = 0;
@@ -432,4 +458,7 @@ void frame_reader_expand(const struct frame_reader *reader, struct scratch *scra
 		.edge_ns = edge ? reader->edge_ns : 0,
 	};
 	state_expand(&reader->state, reader->newest_ns, scratch, out);
+	for (size_t i = 0; i < out->notices_count; i++)
+		out->notices[i].age_ns =
+			reader->read_ns - MIN(reader->read_ns, out->notices[i].age_ns);
 }

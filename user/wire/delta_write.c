@@ -312,6 +312,34 @@ static void add_text(struct text *out, struct host_state *state, uint8_t tag, ch
 	item_add_bytes(out, tag, now, length);
 }
 
+static bool same_notices(const struct state_notices *sent, const struct frame *now)
+{
+	if ((sent ? sent->count : 0) != now->notices_count)
+		return false;
+	for (size_t i = 0; i < now->notices_count; i++)
+		if (sent->at[i].kind != now->notices[i].kind ||
+		    sent->at[i].when_wall_ms != now->notices[i].when_wall_ms ||
+		    strcmp(sent->at[i].what, now->notices[i].what) != 0)
+			return false;
+	return true;
+}
+
+/* All of them where one changed; one without content where there is none any more. */
+static void add_notices(struct text *out, struct host_state *state, const struct frame *frame)
+{
+	if (same_notices(state->notices, frame))
+		return;
+	state_set_notices(state, frame->notices, frame->notices_count);
+	if (!frame->notices_count)
+		item_add_bytes(out, FRAME_NOTICE, "", 0);
+	for (size_t i = 0; i < frame->notices_count; i++) {
+		size_t mark = begin_item(out, FRAME_NOTICE);
+
+		fields_add(out, &notice_table, &frame->notices[i]);
+		end_item(out, mark);
+	}
+}
+
 static void add_host(struct text *out, struct host_state *state, const struct frame *frame,
 		     uint64_t now_ns)
 {
@@ -327,6 +355,7 @@ static void add_host(struct text *out, struct host_state *state, const struct fr
 		 sizeof(frame->instance_id));
 	add_text(out, state, FRAME_SERVICES, &state->services, frame->services,
 		 sizeof(frame->services));
+	add_notices(out, state, frame);
 }
 
 static void add_head(struct text *out, struct host_state *state, const struct frame *frame,

@@ -13,7 +13,7 @@
  * The head has a sum of its own, so that a damaged length is not waited for.
  */
 #define HEAD_BYTES 20
-#define WIRE_MINOR 1 /* 1: instance id and services */
+#define WIRE_MINOR 2 /* 1: instance id and services; 2: notices */
 
 static const char magic[4] = {'F', 'R', 'N', 'F'};
 
@@ -51,6 +51,12 @@ static void add_buckets(struct text *out, const struct indicator *indicator)
 static void add_payload(struct text *out, const struct frame *frame)
 {
 	fields_add(out, &frame_table, frame);
+	for (size_t i = 0; i < frame->notices_count; i++) {
+		size_t mark = field_begin(out, TAG_FRAME_NOTICE);
+
+		fields_add(out, &notice_table, &frame->notices[i]);
+		field_end(out, mark);
+	}
 	for (size_t i = 0; i < frame->count; i++) {
 		size_t mark = field_begin(out, TAG_FRAME_INDICATOR);
 
@@ -161,6 +167,17 @@ static int read_indicator(struct indicator *to, struct part part, char reason[RE
 	return r;
 }
 
+/* More than there is room for are a newer version's. */
+static int read_notice(struct frame *frame, struct part part, char reason[REASON_SIZE])
+{
+	struct notice *notice = &frame->notices[frame->notices_count];
+
+	if (frame->notices_count == NOTICES_MAX)
+		return 0;
+	frame->notices_count++;
+	return notice_read(part, notice, reason);
+}
+
 static int read_payload(struct frame *frame, struct part part, char reason[REASON_SIZE])
 {
 	VEC(struct indicator) indicators = {0};
@@ -169,7 +186,9 @@ static int read_payload(struct frame *frame, struct part part, char reason[REASO
 	int r;
 
 	while ((r = field_next(&part, &tag, &value, reason)) > 0) {
-		if (tag != TAG_FRAME_INDICATOR)
+		if (tag == TAG_FRAME_NOTICE)
+			r = read_notice(frame, value, reason);
+		else if (tag != TAG_FRAME_INDICATOR)
 			r = field_read(&frame_table, tag, value, frame, reason);
 		else if (indicators.count == WIRE_INDICATORS_MAX)
 			r = bad(reason, -EBADMSG, "more than %u listeners", WIRE_INDICATORS_MAX);

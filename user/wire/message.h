@@ -7,7 +7,7 @@
 #include "wire/wire.h"
 
 #define SESSION_MAJOR 1U
-#define SESSION_MINOR 1U /* 1: the services of a host */
+#define SESSION_MINOR 2U /* 1: the services of a host; 2: notices of its end */
 
 /* u16 bytes that follow the head, u8 kind, u8 flags. A message fits in one record of TLS. */
 #define MESSAGE_HEAD_BYTES 4

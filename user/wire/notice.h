@@ -9,6 +9,7 @@
 #define NOTICES_MAX 4U /* of one host at a time */
 
 enum notice_kind {
+	NOTICE_OTHER, /* of a newer version */
 	NOTICE_SPOT, /* EC2 takes the instance back at that time */
 	NOTICE_REBALANCE, /* it may do so sooner than for others */
 	NOTICE_MAINTENANCE, /* something is scheduled for it */

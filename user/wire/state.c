@@ -57,6 +57,7 @@ void state_clear(struct host_state *state)
 	state->host_cpu_cores = state->host_cpus = NAN;
 	state_set_text(state, &state->instance_id, NULL, 0);
 	state_set_text(state, &state->services, NULL, 0);
+	state_set_notices(state, NULL, 0);
 	if (state->usage)
 		state->bytes -= sizeof(*state->usage);
 	free(state->usage);
@@ -165,6 +166,23 @@ uint64_t *indicator_counter(struct indicator *indicator, unsigned number)
 	return counters[number];
 }
 
+void state_set_notices(struct host_state *state, const struct notice *notices, uint32_t count)
+{
+	if (!count) {
+		state->bytes -= state->notices ? sizeof(*state->notices) : 0;
+		free(TAKE(state->notices));
+		return;
+	}
+	if (!state->notices) {
+		state->notices = calloc(1, sizeof(*state->notices));
+		if (!state->notices)
+			abort();
+		state->bytes += sizeof(*state->notices);
+	}
+	state->notices->count = MIN(count, NOTICES_MAX);
+	memmove(state->notices->at, notices, state->notices->count * sizeof(*notices));
+}
+
 /* ---- back to indicators ---- */
 
 static void expand_counters(const struct listener_state *listener, struct indicator *to)
@@ -262,6 +280,10 @@ void state_expand(const struct host_state *state, uint64_t newest_ns, struct scr
 		 state->instance_id ? state->instance_id : "");
 	snprintf(frame->services, sizeof(frame->services), "%s",
 		 state->services ? state->services : "");
+	if (!state->notices)
+		return;
+	memcpy(frame->notices, state->notices->at, sizeof(frame->notices));
+	frame->notices_count = state->notices->count;
 }
 
 void scratch_free(struct scratch *scratch)

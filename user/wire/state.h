@@ -35,6 +35,12 @@ struct listener_state {
 	double value[]; /* by the layout */
 };
 
+/* Of the host's end. What they have for an age is since when they stand, on our own clock. */
+struct state_notices {
+	struct notice at[NOTICES_MAX];
+	uint32_t count;
+};
+
 struct host_state {
 	struct owners *owners;
 	struct layout *layout;
@@ -44,6 +50,7 @@ struct host_state {
 	double host_cpu_cores, host_cpus;
 	struct usage *usage; /* NULL: not said */
 	char *instance_id, *services; /* NULL: none */
+	struct state_notices *notices; /* NULL: none */
 	size_t bytes; /* of memory, without owners */
 };
 
@@ -70,6 +77,9 @@ void state_set_reason(struct host_state *state, struct listener_state *listener,
 struct listener_counters *state_counters(struct host_state *state, struct listener_state *listener);
 /* NULL or an empty text: none. */
 void state_set_text(struct host_state *state, char **to, const char *text, size_t length);
+
+/* An empty list takes no memory. */
+void state_set_notices(struct host_state *state, const struct notice *notices, uint32_t count);
 
 /* The nine counters of an indicator in the order of their tags. */
 uint64_t *indicator_counter(struct indicator *indicator, unsigned number);

@@ -88,6 +88,15 @@ static const struct field indicator_fields[] = {
 
 const struct table indicator_table = TABLE("indicator", indicator_fields);
 
+static const struct field notice_fields[] = {
+	NUMBER(1, FIELD_U32, struct notice, kind),
+	SIZED(2, FIELD_STRING, struct notice, what),
+	NUMBER(3, FIELD_U64, struct notice, when_wall_ms),
+	NUMBER(4, FIELD_U64, struct notice, age_ns),
+};
+
+const struct table notice_table = TABLE("notice", notice_fields);
+
 static const struct field frame_fields[] = {
 	SIZED(1, FIELD_STRING, struct frame, host),
 	NUMBER(2, FIELD_U64, struct frame, sequence),

@@ -10,6 +10,7 @@
 #include "base/base.h"
 #include "base/text.h"
 #include "signal/signal.h"
+#include "wire/notice.h"
 
 #define WIRE_VERSION 1
 #define WIRE_FRAME_BYTES_MAX (16U << 20)
@@ -31,6 +32,8 @@ struct frame {
 	double host_cpus;
 	char instance_id[32]; /* of the host on EC2, "" elsewhere */
 	char services[256]; /* that the host runs: "api,web"; "": it does not say */
+	struct notice notices[NOTICES_MAX]; /* that stand now */
+	uint32_t notices_count;
 	const struct indicator *indicators; /* decoded frames own them: frame_free() */
 	size_t count;
 };
