@@ -106,13 +106,19 @@ def test_what_does_not_add_up_is_found(spoil, words):
     assert any(words in problem for problem in found), found
 
 
-def test_a_limit_may_be_passed_only_by_what_another_core_launched_unseen():
+def test_a_limit_may_be_passed_only_by_what_a_core_alone_forgot_with_its_disk():
     case = good()
-    case["schedule"]["brake"] = {"kind": "cpu", "value": 2}
-    for entry, client in zip(case["entries"], "ab"):
-        entry.update(asked={"client": client, "t_kernel": 11.0}, hidden_s=0.5)
+    case["schedule"].update(brake={"kind": "cpu", "value": 2}, locked=False)
+    for entry, asked in zip(case["entries"], (11.0, 12.0)):
+        entry.update(asked={"client": "a", "t_kernel": asked}, launched=asked, hidden_s=0.5)
+    died = {"what": "died", "core": "a", "t": 11.5, "empty_disk": True}
+    case["notes"].append(died)
     assert not any("vCPUs" in problem for problem in books.check(**case))
-    case["entries"][1]["launched"] = 13.1
+    case["schedule"]["locked"] = True
+    assert any("vCPUs" in problem for problem in books.check(**case)), "the lock's record tells"
+    case["schedule"]["locked"], died["empty_disk"] = False, False
+    assert any("vCPUs" in problem for problem in books.check(**case)), "the journal tells"
+    died["empty_disk"], case["entries"][1]["launched"] = True, 13.1
     assert any("vCPUs" in problem for problem in books.check(**case)), "EC2 had shown the first one by then"
 
 

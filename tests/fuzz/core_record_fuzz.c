@@ -20,11 +20,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (core_new(&config, &documents, &effects, &core) < 0)
 		return 0;
 	if (core_lead(core, 1, record.data, now, reason) == 0) {
-		core_state_write(core, &once);
+		core_state_write(core, false, &once);
 		core_yield(core, "once more", now);
 		if (core_lead(core, 1, once.data, now, reason) < 0)
 			abort();
-		core_state_write(core, &twice);
+		core_state_write(core, false, &twice);
 		if (strcmp(once.data, twice.data) != 0)
 			abort();
 	} else if (!*reason) {

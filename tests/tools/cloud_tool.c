@@ -508,7 +508,11 @@ static void take_lease(struct tool *tool, const cJSON *wanted)
 {
 	static const char *const NAMES[] = {"table", "name", "holder"};
 	const cJSON *ttl = cJSON_GetObjectItemCaseSensitive(wanted, "ttl_ms");
-	struct lease_events events = {tool, on_acquired, on_lost, on_state, on_paused};
+	struct lease_events events = {.arg = tool,
+				      .acquired = on_acquired,
+				      .lost = on_lost,
+				      .state = on_state,
+				      .paused = on_paused};
 	struct lease_config config = {0};
 
 	drop_lease(tool);

@@ -176,7 +176,6 @@ static void an_instance_s_tag_pauses(void **state)
 static void a_standby_is_a_brake(void **state)
 {
 	struct world world;
-	char reason[160];
 
 	(void)state;
 	world_init(&world, WORLD_YAML, WORLD_POOL);
@@ -186,7 +185,7 @@ static void a_standby_is_a_brake(void **state)
 	world_run(&world, 2 * NS_PER_S);
 	assert_true(brake_of(&world, BRAKE_STANDBY).holding);
 	assert_int_equal(brake_of(&world, BRAKE_STANDBY).policies, 1);
-	assert_int_equal(core_lead(world.core, 1, "", world.now, reason), 0);
+	world_lead(&world, 1, "");
 	world_describe(&world);
 	/* What came before the lead is no observation of it. */
 	world_advance(&world, 900 * NS_PER_MS);

@@ -302,7 +302,7 @@ static void everything_told(struct world *world, struct text *out)
 		    (unsigned long long)times.spot_interruptions, times.usd_before_serving);
 	for (size_t i = 0; (decision = core_decision(world->core, i)); i++)
 		decision_json(decision, out);
-	core_state_write(world->core, out);
+	core_state_write(world->core, false, out);
 }
 
 /* A core that read the short journal knows what one that read the long one does. */

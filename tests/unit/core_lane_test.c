@@ -302,10 +302,7 @@ static void a_journal_without_numbers_is_settled_under_its_own_tokens(void **sta
 
 static void lead(struct world *world, uint64_t epoch, const char *record)
 {
-	char reason[160] = "";
-
-	if (core_lead(world->core, epoch, record, world->now, reason) < 0)
-		fail_msg("%s", reason);
+	world_lead(world, epoch, record);
 }
 
 static void standby_new(struct world *world)
@@ -370,7 +367,7 @@ static void after_the_lead_is_lost_nothing_is_called(void **state)
 	seconds(&world, 60);
 	assert_int_equal(world.launch_calls, 1);
 	/* And again: the same order, under the same number. */
-	lead(&world, 3, "");
+	lead(&world, 2, "");
 	assert_int_equal(world.launch_calls, 2);
 	assert_int_equal(world.called.at[0].count, 3);
 	assert_string_equal(number_of(world.called.at[0].token), "1");
@@ -454,7 +451,7 @@ static void the_record_stays_small_and_keeps_what_cannot_be_seen(void **state)
 		text_printf(&record, ",\"%016x\":%u", i + 0x1000, i + 2);
 	text_add(&record, ",\"fffffffffffffff0\":[12,11,[]]}}");
 	lead(&world, 2, record.data);
-	core_state_write(world.core, &written);
+	world_record(&world, &written);
 	assert_true(written.length > 290000 && written.length <= 300000);
 	assert_non_null(strstr(written.data, "\"00000000000000ff\":[9,6,[[8,3]]]"));
 	core_yield(world.core, "to be read again", world.now);
@@ -557,7 +554,7 @@ static void a_number_beyond_all_bounds_is_nobodys(void **state)
 	another_launched(&world, token, 1, 1, 0);
 	world_start(&world);
 	world_run(&world, 300 * NS_PER_MS);
-	core_state_write(world.core, &record);
+	world_record(&world, &record);
 	assert_non_null(strstr(record.data, "[900000000000001,"));
 	lead(&world, 2, record.data);
 	world_free(&world);

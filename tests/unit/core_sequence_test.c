@@ -76,8 +76,7 @@ static void lease_renew(struct cluster *cluster)
 {
 	if (cluster->leader < 0 || !cluster->cores[cluster->leader].core)
 		return;
-	text_clear(&cluster->record);
-	core_state_write(cluster->cores[cluster->leader].core, &cluster->record);
+	world_record(&cluster->cores[cluster->leader], &cluster->record);
 	assert_true(cluster->record.length < 300000);
 }
 

@@ -330,7 +330,6 @@ static void a_selector_may_name_hosts(void **state)
 static void who_takes_the_lead_shrinks_nothing_before_the_window_has_passed(void **state)
 {
 	struct world world;
-	char reason[160] = "";
 
 	(void)state;
 	fleet_new(&world, 1, 5);
@@ -343,7 +342,7 @@ static void who_takes_the_lead_shrinks_nothing_before_the_window_has_passed(void
 	world_restart(&world);
 	run_hosts(&world, 0, "web", 0, 12 * NS_PER_S);
 	run_hosts(&world, 1, "web", 5, 5 * NS_PER_S);
-	assert_int_equal(core_lead(world.core, 2, "", world.now, reason), 0);
+	world_lead(&world, 2, "");
 	world_describe(&world);
 	run_hosts(&world, 1, "web", 5, 9 * NS_PER_S);
 	assert_int_equal(world.terminate_calls, 0);

@@ -172,7 +172,7 @@ static void what_was_spent_goes_with_the_lease(void **state)
 		world_describe(&world);
 		core_tick(world.core, world.now);
 	}
-	core_state_write(world.core, &lease);
+	core_state_write(world.core, false, &lease);
 	world_crash(&world);
 	vec_for_each (line, &world.journal)
 		free(*line);

@@ -362,10 +362,10 @@ static void a_successor_knows_the_lead_times_of_the_leader_before(void **state)
 
 	(void)state;
 	learn(before, "m5.large", 23, 4);
-	core_state_write(before, &record);
+	core_state_write(before, false, &record);
 	assert_int_equal(core_lead(after, 2, record.data, now, reason), 0);
 	assert_float_equal(in_use(after), 23, 1e-9);
-	core_state_write(after, &again);
+	core_state_write(after, false, &again);
 	assert_non_null(strstr(again.data, "\"leads\":{\"web\":23.0}"));
 	learn(after, "m5.large", 31, 1);
 	assert_float_equal(in_use(after), 31, 1e-9);

@@ -234,6 +234,8 @@ static inline void ec2_launch_one(struct world *world, const struct launch_order
 	snprintf(instance->view.policy, CLOUD_NAME_SIZE, "%s",
 		 order_tag(order, "forerun.dev/policy"));
 	snprintf(instance->view.token, 64, "%s", order_tag(order, "forerun.dev/token"));
+	if (order_tag(order, "forerun.dev/epoch"))
+		instance->view.epoch = strtoull(order_tag(order, "forerun.dev/epoch"), NULL, 10);
 	instance->view.launch_count =
 		(uint32_t)strtoul(order_tag(order, "forerun.dev/count"), NULL, 10);
 	instance->view.owned = true;
@@ -518,6 +520,25 @@ static inline void world_send(struct world *world, enum frame_kind kind)
 	frame.indicators = world->listeners;
 	frame.count = world->listeners_count;
 	core_frame(world->core, &frame, world->now);
+}
+
+/* As the lease does at once when it was taken, and again at each turn. */
+static inline void world_record(struct world *world, struct text *out)
+{
+	text_clear(out);
+	core_state_write(world->core, false, out);
+	core_state_stored(world->core);
+}
+
+/* The lease is taken, and the first record of this lead is written. */
+static inline void world_lead(struct world *world, uint64_t epoch, const char *state)
+{
+	_cleanup_text_ struct text record = {0};
+	char reason[160] = "";
+
+	if (core_lead(world->core, epoch, state, world->now, reason) < 0)
+		fail_msg("%s", reason);
+	world_record(world, &record);
 }
 
 /* A frame every 100 ms, the core called when it asks to be. */

@@ -88,6 +88,8 @@ struct lease_events {
 	void (*lost)(void *arg, const char *why);
 	/* What goes into the item at the next renewal. */
 	void (*state)(void *arg, struct text *out);
+	/* What state() gave last is in the item now, or was already. */
+	void (*stored)(void *arg);
 	/* The item's attribute "paused": its reason, NULL when it is not there; at each change. */
 	void (*paused)(void *arg, const char *why);
 };

@@ -7,6 +7,9 @@
 
 void lease_write_ended(struct lease *lease)
 {
+	/* Until it is confirmed nobody knows which state the item has. */
+	if (lease->write.with_state)
+		lease->state_hash = 0;
 	free(lease->write.body);
 	lease->write = (struct lease_write){0};
 }
@@ -35,6 +38,8 @@ static void confirm(struct lease *lease, const char *state)
 	lease->state_hash = acquired ? 0 : write.state_hash;
 	set_text(lease->rvn, write.rvn);
 	lease->renewals += !acquired;
+	if (write.with_state && lease->events.stored)
+		lease->events.stored(lease->events.arg);
 	if (!acquired || lease->confirmed_ns >= lease->until_ns)
 		return;
 	lease->held = true;
@@ -170,7 +175,7 @@ static bool too_large(struct lease *lease, const struct text *state)
 
 	if (is && !lease->state_too_large)
 		log_error("lock table %s: the state (%zu bytes) does not fit an item and is left "
-			  "out: a successor with an empty disk waits longer",
+			  "out: nothing is launched",
 			  lease->config.table, state->length);
 	lease->state_too_large = is;
 	return is;
@@ -191,6 +196,8 @@ static char *state_to_write(struct lease *lease, uint64_t *hash)
 	}
 	*hash = state.length ? hash_bytes(state.data, state.length) : 0;
 	if (!state.length || *hash == lease->state_hash) {
+		if (state.length && lease->events.stored)
+			lease->events.stored(lease->events.arg);
 		text_free(&state);
 		return NULL;
 	}

@@ -56,6 +56,7 @@ static void on_acquired(void *arg, uint64_t epoch, const char *state)
 	run->standing_by = false;
 	log_info("leading with epoch %llu", (unsigned long long)epoch);
 	notify_send("STATUS=leading");
+	lead_changed(run); /* nothing may be launched before it has left word */
 	cloud_describe_now(run->cloud);
 	wire_server_poll(run->agents);
 	loop_timer_at(run->poll_timer, time_mono_ns() + SECOND_LOOK_NS);
@@ -77,7 +78,16 @@ static void on_state(void *arg, struct text *out)
 {
 	struct run *run = arg;
 
-	core_state_write(run->core, out);
+	/* The lease that is being given up is not ours to act on any more. */
+	core_state_write(run->core, !run->lease, out);
+}
+
+static void on_stored(void *arg)
+{
+	struct run *run = arg;
+
+	core_state_stored(run->core);
+	core_poke(run);
 }
 
 /* From now on it pauses, or for another reason, or not any more; true when that is new. */
@@ -110,6 +120,7 @@ static int open_lease(struct run *run)
 				      .acquired = on_acquired,
 				      .lost = on_lease_lost,
 				      .state = on_state,
+				      .stored = on_stored,
 				      .paused = on_lock_paused};
 	int r = loop_timer_new(run->loop, on_second_look, run, &run->poll_timer);
 

@@ -61,6 +61,12 @@ static void on_braked(void *arg, enum brake brake, bool holds, const char *text)
 		log_info("brake %s holds nothing any more", brake_name(brake));
 }
 
+/* A moment later, behind what is called now. */
+static void on_outdated(void *arg)
+{
+	lead_changed(arg);
+}
+
 static void on_core_timer(void *arg, uint64_t now_ns)
 {
 	struct run *run = arg;
@@ -240,7 +246,8 @@ static int open_core(struct run *run)
 				       .decided = on_decided,
 				       .braked = on_braked,
 				       .mark = on_mark,
-				       .targets = on_targets};
+				       .targets = on_targets,
+				       .outdated = on_outdated};
 	struct core_config config = {.mode = (enum core_mode)run->options->mode,
 				     .fleet = run->role == ROLE_CORE,
 				     .standby = run->options->lock_table != NULL};

@@ -114,12 +114,13 @@ static void scale_up(struct core *core, const struct evaluation *e)
 	line_add(limits, sizeof(limits), "minReplicas %d, maxReplicas %d: %s",
 		 policy->policy->min_replicas, policy->policy->max_replicas,
 		 policy->result_up.reason);
-	plan_make(core, policy->pool, wanted, NULL, e->now, &plan, limits, sizeof(limits));
+	plan_make(core, policy->lane, policy->pool, wanted, NULL, e->now, &plan, limits,
+		  sizeof(limits));
 	plan_brakes(core, e, &plan, wanted);
 	if (!plan.count && (core->config.mode == MODE_ACT || str_starts(plan.held_key, "limit"))) {
 		const struct held_by by = {plan.held_key, BRAKE_COUNT, &core->totals.held_by_limit};
 
-		if (hold(core, e, &by, "%s", plan.held))
+		if (hold(core, e, &by, "%s", plan.held) && !plan.waits)
 			held_record(core, e, true, limits);
 		return;
 	}

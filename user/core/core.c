@@ -103,6 +103,8 @@ int core_new(const struct core_config *config, const struct documents *documents
 		brake_everything(core, BRAKE_STANDBY, "another core leads", (struct moment){0});
 	core->host_hash = (uint32_t)(hash_text(config->host) ^ (hash_text(config->host) >> 32));
 	r = tables_new(core);
+	if (r == 0)
+		r = allowance_new(core);
 	if (r < 0) {
 		core_free(core);
 		return r;
@@ -181,6 +183,7 @@ void core_free(struct core *core)
 		vec_free(&core->classes[i].templates);
 	}
 	free_lists(core);
+	allowance_free(core);
 	services_free(core);
 	free(core->policies);
 	free(core->status);

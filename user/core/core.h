@@ -133,6 +133,8 @@ struct core_effects {
 	void (*mark)(void *arg, const struct mark_order *order);
 	/* Target groups; NULL: there are none. */
 	void (*targets)(void *arg, const struct target_order *order);
+	/* The lease's record is to be written anew soon (core_state_write()); NULL: nobody does. */
+	void (*outdated)(void *arg);
 };
 
 struct core;
@@ -167,8 +169,12 @@ void core_journal_failed(struct core *core, int error);
  */
 void core_yield(struct core *core, const char *why, struct moment now);
 /* What a successor with an empty disk must know, as one JSON object of at most 300,000 bytes: the
- * sequence of each lane, what was spent today. */
-void core_state_write(struct core *core, struct text *out);
+ * sequence of each lane, what was spent today, and how much this leader may launch beyond it. last:
+ * it launches nothing any more. */
+void core_state_write(struct core *core, bool last, struct text *out);
+/* What core_state_write() gave last is in the record now, or was already. Before the first time of
+ * a lead nothing is launched. */
+void core_state_stored(struct core *core);
 /* Kill switch: while there is a reason nothing is launched or terminated. from: "file", "command",
  * "tag", "lock"; each is set and lifted (why NULL) by itself. */
 void core_pause(struct core *core, const char *from, const char *why, struct moment now);

@@ -156,11 +156,44 @@ struct pool_state *pool_find(struct core *core, const char *name);
 void instance_describe(struct core *core, struct instance *instance);
 
 /* ---- plan.c ---- */
-void plan_make(struct core *core, struct pool_state *pool, uint32_t wanted,
+void plan_make(struct core *core, const struct lane *lane, struct pool_state *pool, uint32_t wanted,
 	       const struct record *record, struct moment now, struct launch_plan *plan,
 	       char *limits, size_t limits_size);
 void plan_free(struct launch_plan *plan);
-void launches_forget(struct core *core, const char *token, uint32_t unused);
+
+/* ---- rate.c ---- */
+uint32_t launches_in_last_minute(struct core *core, uint64_t now_ns);
+/* The end of a launch is known: from now on it counts for a minute. */
+void launches_add(struct core *core, const char *token, uint32_t count, struct moment now);
+/* EC2 shows an instance for the first time: a launch that this core did not make counts, too. */
+void launches_see(struct core *core, const struct instance_view *view, struct moment now);
+/* The lead begins: those that the record may lack, as if they were launched now. */
+void launches_lead(struct core *core, struct moment now);
+void recent_write(const struct core *core, struct text *out);
+int recent_read(struct core *core, const struct cJSON *recent, bool apply, struct moment now);
+
+/* ---- allowance.c: what the lanes share, from one leader to the next ---- */
+int allowance_new(struct core *core);
+void allowance_free(struct core *core);
+/* What may have been launched by leaders before and is not known; what can only be of that lane is
+ * left out: its number tells. */
+double before_left(const struct core *core, const struct lane *lane, size_t shared);
+/* It is one of those. */
+bool is_of_before(const struct core *core, const struct instance *instance);
+void before_found(struct core *core, const struct instance *instance);
+/* After a view: by then EC2 shows everything of before. */
+void before_ends(struct core *core, uint64_t asked_ns);
+double promise_left(const struct core *core, size_t shared);
+void promise_spend(struct core *core, const struct open_order *open);
+/* That much cannot be launched without another record. */
+void promise_want(struct core *core, size_t shared, double amount);
+void promises_forget(struct core *core);
+/* Another record is being written; what it promises goes into the newest. */
+void promise_begin(struct core *core);
+
+/* ---- allowance_record.c: the same in the lease's record ---- */
+void allowance_write(struct core *core, bool last, struct text *out);
+int allowance_read(struct core *core, const struct cJSON *ahead, bool apply);
 
 /* ---- decide.c ---- */
 struct record *record_new(struct core *core, enum decision_kind kind,

@@ -254,6 +254,7 @@ struct instance {
 	char id[32], instance_type[32], zone[32];
 	char decision[48], token[64], pool[CLOUD_NAME_SIZE], policy[CLOUD_NAME_SIZE];
 	uint64_t sequence; /* of its token; 0: a token of the old kind */
+	uint64_t epoch; /* of the lead that asked for it; 0: none, or not known */
 	enum capacity_type capacity_type;
 	enum instance_state state;
 	uint32_t vcpus;
@@ -312,7 +313,8 @@ struct lane {
 	uint32_t taken; /* numbers that somebody else had used, in a row */
 	uint64_t next; /* the lowest number that nobody is known to have used */
 	uint64_t settled; /* up to it, all that was launched is known */
-	uint64_t seen; /* and EC2 has shown it, or it is gone */
+	uint64_t seen; /* for so long that EC2 shows it by now, to every core */
+	uint64_t record_next, record_seen; /* as the leader before wrote them */
 	VEC(struct lane_number) numbers; /* above seen, as far as something is known, ascending */
 	uint64_t wait_ns, wait_wall_ns; /* since when it is held; 0: it is not */
 	uint64_t wait_to; /* numbers up to it are settled when the wait is over */
@@ -358,10 +360,36 @@ struct record {
 	VEC(struct no_capacity) failed; /* offers that failed in this decision; until_ns unused */
 };
 
+/* A launch whose end is known, from then on: its effect was no later. */
 struct launch_count {
 	uint64_t time_ns, wall_ns;
 	uint32_t count;
-	char token[64];
+	char token[64]; /* or the id of one instance that another core launched */
+};
+
+/* What the lanes share, each a number of its own: launches in a minute, dollars, and of each pool
+ * vCPUs and memory. */
+#define SHARED_LAUNCHES 0
+#define SHARED_USD 1
+#define SHARED_CPUS(pool) (2 + 2 * (size_t)((pool)-core->pools))
+#define SHARED_MEMORY(pool) (3 + 2 * (size_t)((pool)-core->pools))
+
+/* How much of one of these, and whose it is. */
+struct share {
+	double amount; /* INFINITY: all that there is */
+	uint64_t lane; /* it can be of that lane alone; 0: of any */
+};
+
+/* What the lease's record lets this leader launch beyond it: one amount for each that is shared. */
+enum promise_kind {
+	PROMISE_STORED, /* in the record for sure */
+	PROMISE_UNSURE, /* the least of all that may have been written since */
+	PROMISE_NEWEST, /* being written */
+	PROMISE_KINDS
+};
+struct promise {
+	bool is;
+	double *left;
 };
 
 /* Nothing is done on the first observation: a metric counts when it was known in two frames, a tick
@@ -490,6 +518,17 @@ struct core {
 	VEC(struct no_capacity) no_capacity;
 	VEC(struct launch_count) launches;
 
+	size_t shared_count;
+	struct promise promises[PROMISE_KINDS];
+	double *wanted; /* beyond what is promised: the next record promises it */
+	bool waits_for_record;
+	uint64_t asked_second;
+	uint32_t asked_for_records; /* in that second */
+	struct share *before; /* what leaders before may have launched that is not known here */
+	double *found; /* of that, what was found since */
+	bool has_before;
+	bool record_is_cut; /* it had no room for all lanes */
+
 	struct core_totals totals;
 	struct timing timing;
 	VEC(struct subnet_state *) subnets;
@@ -531,6 +570,7 @@ struct launch_plan {
 	char held_key[96]; /* what kept count at 0; "" otherwise */
 	char held[CLOUD_TEXT_SIZE];
 	uint32_t brakes; /* bits of enum brake: what made it smaller, down to nothing */
+	bool waits; /* only until the lease's record is written */
 };
 
 #endif

@@ -17,6 +17,7 @@ static void counts_clear(struct core *core)
 {
 	core->usd_unknown = false;
 	core->usd_running = core->usd_coming = 0;
+	memset(core->found, 0, core->shared_count * sizeof(*core->found));
 	for (size_t i = 0; i < core->pools_count; i++)
 		core->pools[i].usage = (struct usage_now){0};
 	vec_for_each (it, &core->subnets)
@@ -49,6 +50,7 @@ static void count_instance(struct core *core, const struct instance *instance)
 	if (!instance_billed(instance))
 		return;
 	count_pool(pool_find(core, instance->pool), 1, instance->vcpus, instance->memory_mib);
+	before_found(core, instance);
 	count_usd(core, &core->usd_running, 1, instance->usd_per_hour);
 	if (instance->subnet && instance->known_ns > instance->subnet->seen_ns)
 		instance->subnet->taken++;

@@ -106,7 +106,8 @@ static void order(struct core *core, struct policy_state *policy, uint32_t wante
 	struct record *record;
 	uint32_t count;
 
-	plan_make(core, policy->pool, wanted, NULL, now, &plan, limits, sizeof(limits));
+	plan_make(core, policy->lane, policy->pool, wanted, NULL, now, &plan, limits,
+		  sizeof(limits));
 	if (!plan.count) {
 		set_text(policy->lane->replace_held, plan.held);
 		return;

@@ -216,24 +216,6 @@ void instance_is(struct core *core, struct instance *instance, enum instance_sta
 	}
 }
 
-/* A launch that this core did not make counts in the limit by the minute all the same, each
- * instance under its id and from when EC2 made it, also when it has ended since. */
-static void count_launch(struct core *core, const struct instance_view *view, struct moment now)
-{
-	struct launch_count *launch;
-
-	if (now.wall_ns > view->launched_wall_ns + 60 * NS_PER_S)
-		return;
-	vec_for_each (known, &core->launches)
-		if (strcmp(known->token, view->token) == 0 || strcmp(known->token, view->id) == 0)
-			return;
-	launch = vec_push(&core->launches);
-	launch->time_ns = mono_of(view->launched_wall_ns, now);
-	launch->wall_ns = view->launched_wall_ns;
-	launch->count = 1;
-	set_text(launch->token, view->id);
-}
-
 static void learn_instance(struct core *core, const struct instance_view *view, struct moment now)
 {
 	struct instance *instance = instance_add(core, view->id);
@@ -248,6 +230,7 @@ static void learn_instance(struct core *core, const struct instance_view *view, 
 	set_text(instance->policy, view->policy);
 	instance_place(core, instance);
 	lane_of_token(core, view->token, &instance->sequence);
+	instance->epoch = view->epoch;
 	instance->capacity_type = view->capacity_type;
 	instance->launched_wall_ns = view->launched_wall_ns;
 	instance->known_ns = now.mono_ns;
@@ -292,7 +275,7 @@ static void see_instance(struct core *core, const struct instance_view *view, st
 	if (lane)
 		lane_shown(lane, n, view->launch_count, now);
 	if (!instance) {
-		count_launch(core, view, now);
+		launches_see(core, view, now);
 		/* One that is over matters only to an order whose end is not known. */
 		if (over && !order_find(core, view->token))
 			return;
@@ -418,6 +401,7 @@ void core_fleet(struct core *core, const struct fleet_view *view, struct moment 
 	pause_by_tags(core, view, now);
 	orders_settle(core, view->asked_ns, now);
 	lanes_shown(core, view->asked_ns, now);
+	before_ends(core, view->asked_ns);
 	instances_tick(core, now);
 	spend_tick(core, now);
 	instances_forget(core, now.mono_ns);

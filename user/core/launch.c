@@ -84,6 +84,7 @@ static void take_instance(struct core *core, const struct open_order *open,
 	set_text(instance->pool, open->order.pool);
 	set_text(instance->policy, open->order.policy);
 	instance->sequence = open->order.sequence;
+	instance->epoch = open->order.epoch;
 	instance_place(core, instance);
 	instance->capacity_type = open->order.capacity_type;
 	instance->sent_ns = sent_ns;
@@ -191,9 +192,9 @@ void attempt_next(struct core *core, struct record *record, struct moment now)
 	record_no_retry(core, record);
 	if (!rest || !attempt_may(core, record, rest, now))
 		return;
-	plan_make(core, pool_find(core, record->decision.pool), rest, record, now, &plan, limits,
-		  sizeof(limits));
-	if (strcmp(plan.held_key, "class") == 0) { /* after a restart: soon */
+	plan_make(core, record->lane, pool_find(core, record->decision.pool), rest, record, now,
+		  &plan, limits, sizeof(limits));
+	if (plan.waits || strcmp(plan.held_key, "class") == 0) { /* after a restart: soon */
 		record_retry(core, record, now.mono_ns + NS_PER_S / 2);
 		return;
 	}
@@ -239,7 +240,7 @@ static void order_done(struct core *core, struct open_order *open, struct record
 	vec_for_each (instance, &result->instances)
 		take_instance(core, open, instance, result->sent_ns, now);
 	core->totals.instances_launched += launched;
-	launches_forget(core, open->order.token, missing);
+	launches_add(core, open->order.token, launched, now);
 	if (record) {
 		record->decision.launched += launched;
 		remember_failures(core, record, open, result, now);
@@ -265,7 +266,6 @@ static void order_refused(struct core *core, struct open_order *open, struct rec
 {
 	char why[CLOUD_TEXT_SIZE];
 
-	launches_forget(core, open->order.token, open->order.count);
 	snprintf(why, sizeof(why), "%s: %.180s", result->error_code, result->error_text);
 	if (record && launch_code_is_no_capacity(result->error_code)) {
 		core->totals.no_capacity_errors++;
@@ -298,7 +298,6 @@ static void order_lost_number(struct core *core, struct open_order *open, struct
 	struct lane *lane = open->lane;
 	char held[CLOUD_TEXT_SIZE];
 
-	launches_forget(core, open->order.token, open->order.count);
 	lane_taken(core, lane, open->order.sequence, now);
 	if (record)
 		drop_rest(core, record, open->order.count,
@@ -459,7 +458,7 @@ void order_replay_result(struct core *core, const struct launch_result *result, 
 		vec_for_each (instance, &result->instances)
 			take_instance(core, open, instance, 0, then);
 	core->totals.instances_launched += launched;
-	launches_forget(core, open->order.token, missing);
+	launches_add(core, open->order.token, launched, then);
 	if (record) {
 		bool again = result->outcome == LAUNCH_DONE
 				     ? worth_another_attempt(result)

@@ -205,7 +205,6 @@ int order_place(struct core *core, struct record *record, const struct launch_pl
 		struct moment now)
 {
 	struct open_order *open;
-	struct launch_count *launch;
 	int r;
 
 	record->attempts++;
@@ -219,12 +218,10 @@ int order_place(struct core *core, struct record *record, const struct launch_pl
 	}
 	order_add(core, open);
 	counts_ordered(core, open);
-	launch = vec_push(&core->launches);
-	launch->time_ns = now.mono_ns;
-	launch->wall_ns = now.wall_ns;
-	launch->count = open->order.count;
-	set_text(launch->token, open->order.token);
+	promise_spend(core, open);
 	order_ask(core, open, now);
+	if (core->effects.outdated)
+		core->effects.outdated(core->effects.arg);
 	return 0;
 }
 
@@ -267,13 +264,15 @@ static void record_start(struct core *core, struct record *record, struct moment
 		attempt_next(core, record, now);
 }
 
-/* Whether to ask for it again: not when EC2 may have forgotten the token, and not for a policy or
- * a pool that is not configured any more, for nobody would scale it down again. */
+/* Whether to ask for it again: not when EC2 may have forgotten the token, not for a policy or a
+ * pool that is not configured any more, for nobody would scale it down again, and not when another
+ * core led since, for that one has not kept room for it within the limits. */
 static bool worth_asking(struct core *core, const struct open_order *open, struct moment now)
 {
 	uint64_t age_ns = now.wall_ns - MIN(now.wall_ns, open->made_wall_ns);
 
-	return may_call(core) && age_ns < TOKEN_GOOD_FOR_NS && pool_find(core, open->order.pool) &&
+	return may_call(core) && age_ns < TOKEN_GOOD_FOR_NS &&
+	       open->order.epoch + 1 >= core->epoch && pool_find(core, open->order.pool) &&
 	       policy_find(core, open->order.policy);
 }
 

@@ -8,8 +8,6 @@
 
 #include "core/core_private.h"
 
-#define MINUTE_NS (60 * NS_PER_S)
-
 void plan_free(struct launch_plan *plan)
 {
 	vec_free(&plan->overrides);
@@ -29,34 +27,6 @@ static void plan_hold(struct launch_plan *plan, const char *key, enum brake brak
 	va_start(arguments, format);
 	vsnprintf(plan->held, sizeof(plan->held), format, arguments);
 	va_end(arguments);
-}
-
-static uint32_t launches_in_last_minute(struct core *core, uint64_t now_ns)
-{
-	uint32_t used = 0;
-	size_t kept = 0;
-
-	vec_for_each (launch, &core->launches) {
-		if (launch->time_ns + MINUTE_NS <= now_ns)
-			continue;
-		used += launch->count;
-		core->launches.at[kept++] = *launch;
-	}
-	core->launches.count = kept;
-	return used;
-}
-
-/* What a call did not launch does not count. The newest stand last, and a journal has many. */
-void launches_forget(struct core *core, const char *token, uint32_t unused)
-{
-	for (size_t i = core->launches.count; unused && i-- > 0;) {
-		struct launch_count *launch = &core->launches.at[i];
-
-		if (strcmp(launch->token, token) != 0)
-			continue;
-		launch->count -= MIN(unused, launch->count);
-		return;
-	}
 }
 
 static bool offer_failed(const struct record *record, const struct offer *offer,
@@ -292,6 +262,21 @@ static void say_usd(const struct core *core, const struct room *room,
 			 limits->usd_per_day, bound_text(kinds & ROOM_USD_DAY));
 }
 
+/* What no one can see is counted, and said. */
+static void say_before(const struct core *core, const struct lane *lane,
+		       const struct pool_state *pool, char *out, size_t size)
+{
+	double launches = before_left(core, lane, SHARED_LAUNCHES);
+	double usd = before_left(core, lane, SHARED_USD);
+	double cpus = before_left(core, lane, SHARED_CPUS(pool));
+
+	if (launches > 0 || usd > 0 || cpus > 0)
+		line_add(out, size,
+			 "of the leader before, as EC2 may not show it yet: %g launches, %.4g USD "
+			 "an hour, %g vCPUs of this NodePool at most",
+			 launches, usd, cpus);
+}
+
 static void say_addresses(const struct launch_plan *plan, uint32_t kinds, uint32_t wanted,
 			  char *out, size_t size)
 {
@@ -306,17 +291,21 @@ static void say_addresses(const struct launch_plan *plan, uint32_t kinds, uint32
 
 /* ---- the plan ---- */
 
-static struct room room_of(struct core *core, const struct pool_state *pool, struct moment now)
+/* For an order in that lane. */
+static struct room room_of(struct core *core, const struct lane *lane,
+			   const struct pool_state *pool, struct moment now)
 {
 	const struct core_limits *limits = &core->config.limits;
 	struct room room = {INFINITY, INFINITY, INFINITY, INFINITY, 0};
-	double usd = core->usd_running + core->usd_coming;
+	double usd = core->usd_running + core->usd_coming + before_left(core, lane, SHARED_USD);
 
 	if (pool->pool->cpu_limited)
-		room.cpus = pool->pool->limit_cpus - pool->usage.cpus;
+		room.cpus = pool->pool->limit_cpus - pool->usage.cpus -
+			    before_left(core, lane, SHARED_CPUS(pool));
 	if (pool->pool->memory_limited)
-		room.memory_mib =
-			pool->pool->limit_memory_bytes / (1 << 20) - pool->usage.memory_mib;
+		room.memory_mib = pool->pool->limit_memory_bytes / (1 << 20) -
+				  pool->usage.memory_mib -
+				  before_left(core, lane, SHARED_MEMORY(pool));
 	if (!isinf(limits->usd_per_hour))
 		room.usd_hour = limits->usd_per_hour - usd;
 	if (isinf(limits->usd_per_day))
@@ -351,16 +340,56 @@ static bool hold_for_unknown(const struct core *core, const struct pool_state *p
 	return true;
 }
 
-static void plan_room(struct core *core, struct pool_state *pool, uint32_t wanted,
-		      const struct record *record, struct moment now, struct launch_plan *plan,
-		      char *limits, size_t size)
+/* ---- what the lease's record lets be launched beyond it ---- */
+
+static void plan_within_promise(struct launch_plan *plan, uint32_t most, char *limits, size_t size)
+{
+	line_add(limits, size,
+		 "the lease's record leaves room for %u until it is written again, %u wanted: "
+		 "bound",
+		 most, plan->count);
+	if (!most)
+		plan_hold(plan, "record", BRAKE_COUNT,
+			  "waits until the lease's record has room for more: it is being written");
+	plan->count = most;
+	plan->waits = !most;
+}
+
+static struct room room_promised(const struct core *core, const struct pool_state *pool,
+				 const struct room *room)
+{
+	struct room within = *room;
+
+	within.cpus = MIN(room->cpus, promise_left(core, SHARED_CPUS(pool)));
+	within.memory_mib = MIN(room->memory_mib, promise_left(core, SHARED_MEMORY(pool)));
+	within.usd_hour = MIN(room->usd_hour, promise_left(core, SHARED_USD));
+	return within;
+}
+
+/* Of the dearest and the largest offer, for EC2 may take any. */
+static void want_room(struct core *core, const struct pool_state *pool, const struct offers *offers,
+		      double count)
+{
+	vec_for_each (offer, &offers->list) {
+		const struct launch_override *override = &offer->override;
+
+		if (!isnan(override->usd_per_hour))
+			promise_want(core, SHARED_USD, count * override->usd_per_hour);
+		promise_want(core, SHARED_CPUS(pool), count * override->vcpus);
+		promise_want(core, SHARED_MEMORY(pool), count * (double) override->memory_mib);
+	}
+}
+
+static void plan_room(struct core *core, const struct lane *lane, struct pool_state *pool,
+		      uint32_t wanted, const struct record *record, struct moment now,
+		      struct launch_plan *plan, char *limits, size_t size)
 {
 	const struct offers *offers = &pool->offers[plan->capacity_type];
-	struct room room;
+	struct room room, within;
 	uint32_t allowed = plan->count, most, kinds;
 
 	counts_refresh(core);
-	room = room_of(core, pool, now);
+	room = room_of(core, lane, pool, now);
 	if (hold_for_unknown(core, pool, plan)) {
 		line_add(limits, size, "%s: bound", plan->held);
 		return;
@@ -374,17 +403,27 @@ static void plan_room(struct core *core, struct pool_state *pool, uint32_t wante
 	}
 	kinds = most < allowed ? kinds_below(offers, record, plan, &room, allowed) : 0;
 	note_brakes(plan, kinds);
-	plan_take(plan, offers, record, &room);
+	within = room_promised(core, pool, &room);
+	most = most_that_fit(offers, record, plan->capacity_type, &within, ROOM_ALL);
+	if (most < plan->count) {
+		want_room(core, pool, offers, plan->count);
+		plan_within_promise(plan, most, limits, size);
+	}
+	if (!plan->count)
+		return;
+	plan_take(plan, offers, record, &within);
 	say_pool(pool, &room, kinds, limits, size);
 	say_usd(core, &room, plan, kinds, limits, size);
 	say_addresses(plan, kinds, wanted, limits, size);
 }
 
-static bool plan_rate(struct core *core, uint32_t wanted, struct moment now,
-		      struct launch_plan *plan, char *limits, size_t size)
+static bool plan_rate(struct core *core, const struct lane *lane, uint32_t wanted,
+		      struct moment now, struct launch_plan *plan, char *limits, size_t size)
 {
 	uint32_t per_minute = core->config.limits.launches_per_minute;
-	uint32_t used = launches_in_last_minute(core, now.mono_ns);
+	double before = before_left(core, lane, SHARED_LAUNCHES);
+	uint32_t used = launches_in_last_minute(core, now.mono_ns) +
+			(uint32_t)MIN(ceil(before), per_minute);
 	uint32_t surge = core->config.limits.surge;
 
 	plan->count = MIN(wanted, surge);
@@ -408,16 +447,31 @@ static bool plan_rate(struct core *core, uint32_t wanted, struct moment now,
 	return plan->count > 0;
 }
 
-void plan_make(struct core *core, struct pool_state *pool, uint32_t wanted,
+static bool plan_rate_promised(struct core *core, struct launch_plan *plan, char *limits,
+			       size_t size)
+{
+	double promised = promise_left(core, SHARED_LAUNCHES);
+
+	if (plan->count <= promised)
+		return true;
+	promise_want(core, SHARED_LAUNCHES, plan->count);
+	plan_within_promise(plan, (uint32_t)promised, limits, size);
+	return plan->count > 0;
+}
+
+void plan_make(struct core *core, const struct lane *lane, struct pool_state *pool, uint32_t wanted,
 	       const struct record *record, struct moment now, struct launch_plan *plan,
 	       char *limits, size_t limits_size)
 {
 	memset(plan, 0, sizeof(*plan));
-	if (!plan_rate(core, wanted, now, plan, limits, limits_size))
+	counts_refresh(core);
+	say_before(core, lane, pool, limits, limits_size);
+	if (!plan_rate(core, lane, wanted, now, plan, limits, limits_size) ||
+	    !plan_rate_promised(core, plan, limits, limits_size))
 		return;
 	if (!choose_capacity_type(core, pool, record, plan)) {
 		line_add(limits, limits_size, "%s", plan->held);
 		return;
 	}
-	plan_room(core, pool, wanted, record, now, plan, limits, limits_size);
+	plan_room(core, lane, pool, wanted, record, now, plan, limits, limits_size);
 }

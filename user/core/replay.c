@@ -136,23 +136,6 @@ static void replay_tags(struct launch_order *order, const cJSON *tags)
 	}
 }
 
-/* Only the last minute counts. */
-static void replay_launch(struct core *core, const struct open_order *open)
-{
-	struct launch_count *launch;
-	size_t old = 0;
-
-	while (old < core->launches.count &&
-	       core->launches.at[old].wall_ns + 60 * NS_PER_S < open->made_wall_ns)
-		old++;
-	while (old--)
-		vec_remove(&core->launches, 0);
-	launch = vec_push(&core->launches);
-	launch->wall_ns = open->made_wall_ns;
-	launch->count = open->order.count;
-	set_text(launch->token, open->order.token);
-}
-
 static int replay_order(struct core *core, const cJSON *json, char reason[160])
 {
 	struct record *record = record_find(core, text_of(json, "decision"));
@@ -187,7 +170,6 @@ static int replay_order(struct core *core, const cJSON *json, char reason[160])
 	record->decision.failed = (uint32_t)count_of(json, "failed", INSTANCES_MAX);
 	order_add(core, open);
 	lane_replay_order(core, open->lane, open->order.sequence, open->made_wall_ns);
-	replay_launch(core, open);
 	return 0;
 }
 

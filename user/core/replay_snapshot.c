@@ -148,6 +148,7 @@ static void read_texts(struct core *core, struct instance *instance, const cJSON
 	set_text(instance->policy, text_of(json, "policy"));
 	instance_place(core, instance);
 	lane_of_token(core, instance->token, &instance->sequence);
+	instance->epoch = count_of(json, "epoch", 1e15);
 }
 
 static int replay_known(struct core *core, const cJSON *json, char reason[160])

@@ -128,15 +128,14 @@ static bool number_settled(const struct lane_number *number)
 	       (number->expected != COUNT_UNKNOWN && number->shown >= number->expected);
 }
 
+/* That EC2 shows it to this core does not mean that it shows it to every other one. */
 static bool number_seen(const struct core *core, const struct lane_number *number,
 			uint64_t asked_ns)
 {
-	return number->shown >= number->expected ||
-	       asked_ns > number->known_ns + visible_within(core);
+	return !number->expected || asked_ns > number->known_ns + visible_within(core);
 }
 
-/* What waiting settled has no entry, or one that is not ended: it is behind us. What ended is seen
- * when EC2 shows it, or would. */
+/* What waiting settled has no entry, or one that is as old as that. */
 static void lane_advance(const struct core *core, struct lane *lane, uint64_t asked_ns)
 {
 	size_t at = lane->numbers.count;
@@ -151,7 +150,7 @@ static void lane_advance(const struct core *core, struct lane *lane, uint64_t as
 			lane->settled++;
 	seen = lane->settled;
 	vec_for_each (number, &lane->numbers)
-		if (number->n <= seen && number->ended && !number_seen(core, number, asked_ns)) {
+		if (number->n <= seen && !number_seen(core, number, asked_ns)) {
 			seen = number->n - 1;
 			break;
 		}

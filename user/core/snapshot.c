@@ -140,8 +140,7 @@ static int launches_line(struct core *core, struct moment now)
 
 	text_add(line, ",\"list\":[");
 	vec_for_each (launch, &core->launches) {
-		if (now.wall_ns > launch->wall_ns + 60 * NS_PER_S ||
-		    order_find(core, launch->token))
+		if (now.wall_ns > launch->wall_ns + 60 * NS_PER_S)
 			continue;
 		text_printf(line, "%s[%llu,%u,", first ? "" : ",",
 			    (unsigned long long)(launch->wall_ns / NS_PER_US), launch->count);
@@ -164,6 +163,7 @@ static int known_line(struct core *core, const struct instance *instance, struct
 	line_add_text(line, "zone", instance->zone);
 	line_add_text(line, "decision", instance->decision);
 	line_add_text(line, "token", instance->token);
+	line_add_count(line, "epoch", instance->epoch);
 	line_add_text(line, "pool", instance->pool);
 	line_add_text(line, "policy", instance->policy);
 	line_add_text(line, "capacity_type", capacity_type_text(instance->capacity_type));

@@ -9,7 +9,7 @@
 #include "core/drain.h"
 
 #define STATE_BYTES_MAX 300000
-#define STATE_BYTES_REST 4096 /* of these, for what is not lanes */
+#define STATE_BYTES_END 32 /* of these, for what comes behind the lanes */
 #define NUMBER_MAX 1e15
 
 static void free_json(cJSON **json)
@@ -66,23 +66,29 @@ static void lanes_write(const struct core *core, struct text *out)
 			if (!first)
 				text_add_char(out, ',');
 			lane_write(*it, out);
-			if (out->length > STATE_BYTES_MAX - STATE_BYTES_REST) {
+			if (out->length > STATE_BYTES_MAX - STATE_BYTES_END) {
 				out->data[length] = '\0';
 				out->length = length;
+				text_add(out, "},\"cut\":true");
 				return;
 			}
 			first = false;
 		}
+	text_add_char(out, '}');
 }
 
-void core_state_write(struct core *core, struct text *out)
+void core_state_write(struct core *core, bool last, struct text *out)
 {
-	text_printf(out, "{\"v\":1,\"epoch\":%llu,\"lanes\":{", (unsigned long long)core->epoch);
-	lanes_write(core, out);
-	text_add(out, "},\"spend\":");
+	text_printf(out, "{\"v\":1,\"epoch\":%llu,\"ahead\":", (unsigned long long)core->epoch);
+	allowance_write(core, last, out);
+	text_add(out, ",\"recent\":");
+	recent_write(core, out);
+	text_add(out, ",\"spend\":");
 	spend_write(&core->spend, out);
 	text_add(out, ",\"leads\":");
 	leads_write(core, out);
+	text_add(out, ",\"lanes\":{");
+	lanes_write(core, out);
 	text_add_char(out, '}');
 }
 
@@ -112,6 +118,8 @@ static int lane_read(struct core *core, const cJSON *item, bool apply, struct mo
 	if (apply) {
 		lane = lane_by_key(core, strtoull(item->string, NULL, 16));
 		lane_record(lane, next, seen);
+		lane->record_next = next;
+		lane->record_seen = seen;
 	}
 	cJSON_ArrayForEach (it, list) {
 		if (!number_at(cJSON_GetArrayItem(it, 0), &n) || n >= next ||
@@ -137,26 +145,57 @@ static int lanes_read(struct core *core, const cJSON *lanes, bool apply, struct 
 	return 0;
 }
 
+/* What the lanes share; it counts from now on, whatever an earlier record said. */
+static int shared_read(struct core *core, const cJSON *json, bool apply, struct moment now,
+		       char reason[160])
+{
+	const cJSON *ahead = cJSON_GetObjectItemCaseSensitive(json, "ahead");
+	const cJSON *recent = cJSON_GetObjectItemCaseSensitive(json, "recent");
+	const cJSON *cut = cJSON_GetObjectItemCaseSensitive(json, "cut");
+
+	if (apply) {
+		core->has_before = false;
+		core->record_is_cut = cJSON_IsTrue(cut);
+		vec_for_each (it, &core->lanes)
+			(*it)->record_next = (*it)->record_seen = 0;
+	}
+	if (allowance_read(core, ahead, apply) == 0 && recent_read(core, recent, apply, now) == 0)
+		return 0;
+	snprintf(reason, 160,
+		 "the lease's record: what may have been launched beyond it makes no sense");
+	return -EBADMSG;
+}
+
+static int parts_read(struct core *core, const cJSON *json, bool apply, struct moment now,
+		      char reason[160])
+{
+	int r = shared_read(core, json, apply, now, reason);
+
+	return r < 0 ? r
+		     : lanes_read(core, cJSON_GetObjectItemCaseSensitive(json, "lanes"), apply, now,
+				  reason);
+}
+
 /* All of it is checked before any of it is taken. */
 static int state_read(struct core *core, const char *state, struct moment now, char reason[160])
 {
 	_cleanup_(free_json)
 	cJSON *json = NULL;
-	const cJSON *version, *lanes, *spend;
+	const cJSON *version, *spend;
 	int r;
 
 	if (!*state)
 		return 0;
 	json = cJSON_Parse(state);
 	version = cJSON_GetObjectItemCaseSensitive(json, "v");
-	lanes = cJSON_GetObjectItemCaseSensitive(json, "lanes");
-	if (!cJSON_IsNumber(version) || version->valuedouble != 1 || !cJSON_IsObject(lanes)) {
+	if (!cJSON_IsNumber(version) || version->valuedouble != 1 ||
+	    !cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(json, "lanes"))) {
 		snprintf(reason, 160,
 			 "the lease's record was not written by this version of forerun: "
 			 "\"v\" is not 1, or \"lanes\" is no object");
 		return -EBADMSG;
 	}
-	r = lanes_read(core, lanes, false, now, reason);
+	r = parts_read(core, json, false, now, reason);
 	if (r < 0)
 		return r;
 	spend = cJSON_GetObjectItemCaseSensitive(json, "spend");
@@ -165,7 +204,7 @@ static int state_read(struct core *core, const char *state, struct moment now, c
 		return -EBADMSG;
 	}
 	leads_read(core, cJSON_GetObjectItemCaseSensitive(json, "leads"));
-	return lanes_read(core, lanes, true, now, reason);
+	return parts_read(core, json, true, now, reason);
 }
 
 /* ---- the lead ---- */
@@ -189,6 +228,9 @@ int core_lead(struct core *core, uint64_t epoch, const char *state, struct momen
 	core->epoch = epoch;
 	core->lead_ns = now.mono_ns;
 	core->fleet_known = false;
+	promises_forget(core);
+	launches_lead(core, now);
+	counts_old(core);
 	journal_epoch(core, now);
 	waits_begin(core);
 	lanes_start(core, now);
@@ -206,6 +248,7 @@ void core_yield(struct core *core, const char *why, struct moment now)
 	if (!core->leads)
 		return;
 	core->leads = false;
+	promises_forget(core);
 	brake_everything(core, BRAKE_STANDBY, why, now);
 	orders_yield(core, why, now);
 	retirements_yield(core, why, now);

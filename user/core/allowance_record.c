@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * In the lease's record: what a successor has to count that EC2 may not show it yet. "ahead" has a
+ * number for each limit that lanes share; or the key of the one lane that it is all left to; or
+ * null, when there was no limit.
+ */
+#include <cjson/cJSON.h>
+#include <math.h>
+
+#include "core/core_private.h"
+
+#define KEY_DIGITS 16
+
+/* What may have been launched, and by which lanes. */
+struct tally {
+	double amount;
+	uint64_t lane;
+	bool any, several;
+};
+
+static void tally_add(struct tally *tally, uint64_t lane, double amount)
+{
+	tally->several |= !lane || (tally->any && tally->lane != lane);
+	tally->any = true;
+	tally->lane = lane;
+	tally->amount += isnan(amount) ? INFINITY : amount;
+}
+
+static void tally_launch(struct core *core, struct tally *tallies, const char *pool_name,
+			 uint64_t lane, const double amounts[4])
+{
+	const struct pool_state *pool = pool_find(core, pool_name);
+
+	tally_add(&tallies[SHARED_LAUNCHES], lane, amounts[0]);
+	tally_add(&tallies[SHARED_USD], lane, amounts[1]);
+	if (!pool)
+		return;
+	tally_add(&tallies[SHARED_CPUS(pool)], lane, amounts[2]);
+	tally_add(&tallies[SHARED_MEMORY(pool)], lane, amounts[3]);
+}
+
+static void tally_orders(struct core *core, struct tally *tallies)
+{
+	vec_for_each (it, &core->orders) {
+		double coming = order_coming(*it);
+		const double amounts[] = {
+			(*it)->order.count, coming ? coming * (*it)->usd_worst : 0,
+			coming * (*it)->vcpus_worst, coming * (double)(*it)->memory_mib_worst};
+
+		tally_launch(core, tallies, (*it)->order.pool, (*it)->lane->key, amounts);
+	}
+}
+
+/* What EC2 shows to this core it may not show to another one yet. */
+static void tally_young(struct core *core, struct tally *tallies)
+{
+	vec_for_each (it, &core->instances) {
+		const struct instance *instance = *it;
+		const double amounts[] = {0, instance->usd_per_hour, instance->vcpus,
+					  (double)instance->memory_mib};
+
+		if (instance->lane && instance->sequence > instance->lane->seen &&
+		    instance_billed(instance))
+			tally_launch(core, tallies, instance->pool, instance->lane->key, amounts);
+	}
+}
+
+static void tally_before(const struct core *core, struct tally *tallies)
+{
+	for (size_t i = 0; i < core->shared_count; i++) {
+		double left = before_left(core, NULL, i);
+
+		if (left > 0)
+			tally_add(&tallies[i], core->before[i].lane, left);
+	}
+}
+
+static void tally_policies(struct core *core, struct tally *tallies)
+{
+	static const double nothing[4];
+
+	for (size_t i = 0; i < core->policies_count; i++)
+		if (core->policies[i].pool)
+			tally_launch(core, tallies, core->policies[i].policy->pool,
+				     core->policies[i].lane->key, nothing);
+}
+
+/* ---- how much is promised ---- */
+
+static double limit_of(const struct core *core, size_t shared)
+{
+	const struct core_limits *limits = &core->config.limits;
+	const struct pool *pool;
+
+	if (shared == SHARED_LAUNCHES)
+		return limits->launches_per_minute;
+	if (shared == SHARED_USD)
+		return MIN(limits->usd_per_hour, limits->usd_per_day);
+	pool = core->pools[(shared - 2) / 2].pool;
+	if (shared % 2 == 0)
+		return pool->cpu_limited ? pool->limit_cpus : INFINITY;
+	return pool->memory_limited ? pool->limit_memory_bytes / (1 << 20) : INFINITY;
+}
+
+static double used_of(struct core *core, size_t shared)
+{
+	const struct pool_state *pool;
+
+	if (shared == SHARED_LAUNCHES)
+		return launches_in_last_minute(core, core->now_ns);
+	if (shared == SHARED_USD)
+		return core->usd_running + core->usd_coming;
+	pool = &core->pools[(shared - 2) / 2];
+	return shared % 2 == 0 ? pool->usage.cpus : pool->usage.memory_mib;
+}
+
+static double room_of(struct core *core, size_t shared)
+{
+	double used = used_of(core, shared) + before_left(core, NULL, shared);
+	double room = limit_of(core, shared) - used;
+	double spent = spend_last_day(&core->spend, core->spend.wall_ns);
+
+	if (shared == SHARED_USD)
+		room = MIN(core->config.limits.usd_per_hour - used,
+			   core->config.limits.usd_per_day - spent - used);
+	return MAX(room, 0);
+}
+
+/* Half of what is left is for a successor, as long as nobody asks for more. */
+static double promise_of(struct core *core, size_t shared, const struct tally *tally)
+{
+	double room, half, wanted = core->wanted[shared];
+
+	core->wanted[shared] = 0;
+	if (!tally->any)
+		return 0;
+	if (!tally->several || isinf(tally->amount) || isinf(limit_of(core, shared)))
+		return INFINITY;
+	room = room_of(core, shared);
+	half = shared == SHARED_LAUNCHES ? ceil(room / 2) : room / 2;
+	return MIN(room, MAX(half, wanted));
+}
+
+/* ---- writing ---- */
+
+static void share_write(const struct tally *tally, double promised, struct text *out)
+{
+	double amount = tally->amount + promised;
+
+	if (!isinf(amount))
+		text_printf(out, "%.17g", amount);
+	else if (tally->several)
+		text_add(out, "null");
+	else
+		text_printf(out, "\"%016llx\"", (unsigned long long)tally->lane);
+}
+
+static void pools_write(const struct core *core, const struct tally *tallies,
+			const double *promised, struct text *out)
+{
+	bool first = true;
+
+	for (size_t i = 0; i < core->pools_count; i++) {
+		const struct pool_state *pool = &core->pools[i];
+		size_t cpus = SHARED_CPUS(pool), memory = SHARED_MEMORY(pool);
+
+		if (!tallies[cpus].any)
+			continue;
+		if (!first)
+			text_add_char(out, ',');
+		first = false;
+		text_add_json(out, pool->pool->name);
+		text_add(out, ":[");
+		share_write(&tallies[cpus], promised[cpus], out);
+		text_add_char(out, ',');
+		share_write(&tallies[memory], promised[memory], out);
+		text_add_char(out, ']');
+	}
+}
+
+/* last: this leader launches nothing any more. */
+void allowance_write(struct core *core, bool last, struct text *out)
+{
+	_cleanup_free_ struct tally *tallies = calloc(core->shared_count, sizeof(*tallies));
+	double *promised = core->promises[PROMISE_NEWEST].left;
+
+	if (!tallies)
+		abort();
+	counts_refresh(core);
+	promise_begin(core);
+	tally_orders(core, tallies);
+	tally_young(core, tallies);
+	tally_before(core, tallies);
+	last |= core->config.mode != MODE_ACT;
+	if (!last)
+		tally_policies(core, tallies);
+	for (size_t i = 0; i < core->shared_count; i++)
+		promised[i] = last ? 0 : promise_of(core, i, &tallies[i]);
+	text_add(out, "{\"launches\":");
+	share_write(&tallies[SHARED_LAUNCHES], promised[SHARED_LAUNCHES], out);
+	text_add(out, ",\"usd\":");
+	share_write(&tallies[SHARED_USD], promised[SHARED_USD], out);
+	text_add(out, ",\"pools\":{");
+	pools_write(core, tallies, promised, out);
+	text_add(out, "}}");
+}
+
+/* ---- reading ---- */
+
+static int share_read(const cJSON *item, struct share *out)
+{
+	const char *key = cJSON_GetStringValue(item);
+
+	*out = (struct share){0};
+	if (!item)
+		return 0;
+	if (cJSON_IsNumber(item) && item->valuedouble >= 0 && isfinite(item->valuedouble)) {
+		out->amount = item->valuedouble;
+		return 0;
+	}
+	out->amount = INFINITY;
+	if (cJSON_IsNull(item))
+		return 0;
+	if (!key || strlen(key) != KEY_DIGITS || strspn(key, "0123456789abcdef") != KEY_DIGITS)
+		return -EBADMSG;
+	out->lane = strtoull(key, NULL, 16);
+	return 0;
+}
+
+static int share_take(struct core *core, const cJSON *item, size_t shared, bool apply)
+{
+	struct share share;
+
+	if (share_read(item, &share) < 0)
+		return -EBADMSG;
+	if (apply) {
+		core->before[shared] = share;
+		core->has_before |= share.amount > 0;
+	}
+	return 0;
+}
+
+/* A record of a version that did not promise anything has none. */
+int allowance_read(struct core *core, const struct cJSON *ahead, bool apply)
+{
+	const cJSON *pools = cJSON_GetObjectItemCaseSensitive(ahead, "pools");
+	int r = 0;
+
+	if ((ahead && !cJSON_IsObject(ahead)) || (pools && !cJSON_IsObject(pools)))
+		return -EBADMSG;
+	if (share_take(core, cJSON_GetObjectItemCaseSensitive(ahead, "launches"), SHARED_LAUNCHES,
+		       apply) < 0 ||
+	    share_take(core, cJSON_GetObjectItemCaseSensitive(ahead, "usd"), SHARED_USD, apply) < 0)
+		return -EBADMSG;
+	for (size_t i = 0; i < core->pools_count && r == 0; i++) {
+		const struct pool_state *pool = &core->pools[i];
+		const cJSON *item = cJSON_GetObjectItemCaseSensitive(pools, pool->pool->name);
+
+		if (item && !cJSON_IsArray(item))
+			return -EBADMSG;
+		r = share_take(core, cJSON_GetArrayItem(item, 0), SHARED_CPUS(pool), apply);
+		if (r == 0)
+			r = share_take(core, cJSON_GetArrayItem(item, 1), SHARED_MEMORY(pool),
+				       apply);
+	}
+	return r;
+}
