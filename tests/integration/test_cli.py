@@ -331,7 +331,8 @@ ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
 
 
 def test_a_terminal_shows_the_table_and_gets_its_screen_back(tmp_path, waiting):
-    terminal = Terminal(tmp_path)
+    # So many rows that every listener of this host has one, whatever else runs there.
+    terminal = Terminal(tmp_path, rows=2000)
     terminal.read_until(rf"127\.0\.0\.1:{waiting.port}\s")
     assert terminal.seen.index(ENTER) < terminal.seen.index("LISTENER")
     terminal.read_until("no policies: signals only")
