@@ -91,6 +91,7 @@ void cloud_free(struct cloud *cloud)
 	calls_free(cloud);
 	check_free(cloud);
 	documents_forget(cloud);
+	queue_free(cloud);
 	imds_watch_free(cloud);
 	imds_free(cloud);
 	identity_free(cloud);

@@ -22,6 +22,10 @@ struct cloud_events {
 	void (*stopped)(void *arg, const struct stop_result *result);
 	void (*marked)(void *arg, const struct mark_result *result);
 	void (*targets)(void *arg, const struct target_result *result);
+	/* Of the queue: EC2's word on the end of an instance, and states on the way to it. False:
+	 * to be said again later. */
+	bool (*noticed)(void *arg, const char *instance_id, const struct notice *notice);
+	bool (*state_changed)(void *arg, const char *instance_id, enum instance_state state);
 	/* Asked in the moment in which a call with an effect (CreateFleet, TerminateInstances,
 	 * CreateTags, CreateLaunchTemplate) would be written, each try anew; false: it is not sent
 	 * (error code "NotLeader": LAUNCH_REFUSED when no try of this cloud_launch() was written,
@@ -125,6 +129,19 @@ void lease_status(const struct lease *lease, struct lease_status *out);
 int cloud_watch_notices(struct cloud *cloud,
 			void (*changed)(void *arg, const struct notice *notices, size_t count),
 			void *arg);
+
+/* ---- the end of any host: a queue (SQS) that EventBridge fills ---- */
+
+bool queue_name_valid(const char *text); /* a queue's name, or its URL */
+/* Reads it while may_act() says so. Once; -EINVAL: neither a name nor a URL. */
+int cloud_watch_queue(struct cloud *cloud, const char *name);
+struct queue_status {
+	bool reads; /* this process does now */
+	uint64_t received, deleted, errors;
+	uint64_t unknown; /* messages that nobody here understands; deleted */
+	char problem[CLOUD_TEXT_SIZE];
+};
+bool cloud_queue_status(const struct cloud *cloud, struct queue_status *out); /* false: none */
 
 /* ---- the signed instance identity document ---- */
 

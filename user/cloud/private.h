@@ -140,6 +140,7 @@ bool imds_disabled(void);
 void imds_free(struct cloud *cloud);
 void imds_watch_free(struct cloud *cloud);
 uint64_t notice_time_ms(const char *text);
+void queue_free(struct cloud *cloud);
 
 /* ---- calls (call.c, describe.c) ---- */
 
@@ -480,6 +481,7 @@ void documents_forget(struct cloud *cloud); /* those that are asked for */
 char *place_of(const struct origin *origin, const char *kind, const char *name, const char *path);
 
 struct check;
+struct queue;
 struct whoami;
 
 struct cloud {
@@ -503,6 +505,7 @@ struct cloud {
 	struct quotas quotas;
 	struct addresses addresses;
 	struct check *check;
+	struct queue *queue; /* NULL: none is read */
 	struct whoami *whoami;
 	struct loop_timer *whoami_timer;
 	struct papers *papers;

@@ -49,7 +49,7 @@ struct options {
 	/* agents and cores */
 	char *core, *service, *host; /* lists with commas */
 	char *ca, *certificate, *key, *shared_key;
-	char *listen_agents, *identity_certificates, *lock_table, *pause_file;
+	char *listen_agents, *identity_certificates, *lock_table, *pause_file, *interruption_queue;
 	uint64_t report_ns, lease_ns, visible_within_ns, surge, host_replicas;
 	double usd_per_day, silent_share;
 

@@ -67,6 +67,12 @@ void links_metrics(const struct facts *facts, struct export_metrics *metrics);
 /* Of these, the ones about calls at AWS. Only with a cloud. */
 void aws_metrics(const struct facts *facts, struct export_metrics *metrics);
 
+/* ---- facts_leaving.c: what is on its way out ---- */
+
+void leaving_json(const struct facts *facts, struct moment now, size_t most, struct text *out);
+void queue_json(const struct facts *facts, struct text *out); /* of interruptions; null: none */
+void leaving_metrics(const struct facts *facts, struct export_metrics *metrics);
+
 /* ---- facts_status.c ---- */
 
 /* What `forerun status` prints, as one JSON object. Without all, of services and instances only

@@ -109,7 +109,9 @@ static void add_node(const struct node_view *node, struct moment now, struct tex
 	json_begin(out, NULL, '{');
 	json_text(out, "instance", node->id);
 	json_text(out, "state",
-		  node->terminating ? "terminating" : instance_state_text(node->state));
+		  node->retires	      ? drain_state_text(node->drain)
+		  : node->terminating ? "terminating"
+				      : instance_state_text(node->state));
 	json_bool(out, "serving", node->serving);
 	json_text(out, "agent", agent_state_text(node->agent));
 	json_text(out, "type", node->instance_type);
@@ -318,6 +320,13 @@ static void add_core(const struct facts *facts, struct moment now, bool all, str
 	add_pools(facts, out);
 	add_nodes(facts, now, most, out);
 	add_coming(facts, now, out);
+	json_key(out, "leaving");
+	leaving_json(facts, now, most, out);
+	text_add(out, ",");
+	json_text(out, "own_notice", core_own_notice(facts->core));
+	json_key(out, "interruption_queue");
+	queue_json(facts, out);
+	text_add(out, ",");
 	add_leads(facts, out);
 	add_times(&times, out);
 	add_money(facts, &times, out);

@@ -81,6 +81,10 @@ const struct option_spec option_specs[] = {
 		 "learned from launches."},
 	{"serving-after", "DURATION", OPTION_DURATION, AT(serving_after_ns), DECIDES, "20s", 0,
 	 HOUR_NS, .help = "An instance that runs for so long counts as serving."},
+	{"interruption-queue", "NAME", OPTION_TEXT, AT(interruption_queue), ACTS,
+	 .help = "Read this SQS queue (its name or URL) for what EC2 says of instances: spot "
+		 "interruptions, rebalance recommendations, scheduled changes, states. For "
+		 "nodes whose agent is gone. Without it agents tell alone."},
 	{"drain-most", "DURATION", OPTION_DURATION, AT(drain_most_ns), DECIDES, "5m", 0,
 	 24 * HOUR_NS,
 	 .help = "An instance that goes is terminated after so long, whatever is still open on "

@@ -19,6 +19,11 @@ static void read_policies(struct run *run, struct problems *problems)
 	if (options->config)
 		config_read(options->config, option_where(options, "config"), options->expand_env,
 			    &run->documents, problems);
+	if (options->interruption_queue && !queue_name_valid(options->interruption_queue))
+		problem_add(problems, option_where(options, "interruption-queue"),
+			    "found \"%s\", expected the name of an SQS queue (at most 80 letters, "
+			    "digits, '-' and '_') or its URL",
+			    options->interruption_queue);
 	if (options->mode == MODE_ACT && !problems->errors && !run->documents.policies.count)
 		problem_add(problems, option_where(options, "mode"),
 			    "found \"act\" and no policy, expected a HorizontalPodAutoscaler in "

@@ -150,6 +150,24 @@ static void on_targets_told(void *arg, const struct target_result *result)
 	core_poke(run);
 }
 
+static bool on_noticed(void *arg, const char *instance_id, const struct notice *notice)
+{
+	struct run *run = arg;
+	bool taken = core_notice(run->core, instance_id, notice, NOTICE_BY_QUEUE, time_now());
+
+	core_poke(run);
+	return taken;
+}
+
+static bool on_state_changed(void *arg, const char *instance_id, enum instance_state state)
+{
+	struct run *run = arg;
+	bool taken = core_instance_state(run->core, instance_id, state, time_now());
+
+	core_poke(run);
+	return taken;
+}
+
 /* ---- what must be known before the core starts ---- */
 
 static void on_whoami(void *arg, const char *instance_id, const char *instance_type,
@@ -209,6 +227,8 @@ static int open_cloud(struct run *run)
 				      .terminated = on_terminated,
 				      .marked = on_marked,
 				      .targets = on_targets_told,
+				      .noticed = on_noticed,
+				      .state_changed = on_state_changed,
 				      .may_act = lead_may_act};
 	struct cloud_config config;
 	int r;
@@ -279,6 +299,8 @@ void core_side_go(struct run *run)
 		return;
 	if (run->cloud)
 		cloud_start(run->cloud);
+	if (run->cloud && run->options->interruption_queue)
+		cloud_watch_queue(run->cloud, run->options->interruption_queue);
 	core_start(run->core, time_now());
 	core_poke(run);
 }

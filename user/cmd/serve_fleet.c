@@ -329,4 +329,5 @@ void fleet_metrics(const struct facts *facts, struct export_metrics *metrics)
 		pool_family(metrics, &pool_families[i], pools, count);
 	lead_families(metrics, facts);
 	agent_family(metrics, facts, now);
+	leaving_metrics(facts, metrics);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lists below the figures: services, pools, what is on its way, instances. */
+/* The lists below the figures: services, pools, what is on its way in and out, instances. */
 #include <math.h>
 
 #include "cmd/status_page.h"
@@ -137,6 +137,26 @@ void page_coming(struct page *page, const cJSON *status)
 	page_put(page, 2, "ON ITS WAY (why: forerun explain ID)");
 	cJSON_ArrayForEach (it, coming)
 		coming_line(page, it);
+}
+
+/* ---- what is on its way out ---- */
+
+void page_leaving(struct page *page, const cJSON *status)
+{
+	const cJSON *leaving = answer_part(status, "leaving"), *it;
+	char span[24];
+
+	if (!cJSON_GetArraySize(leaving))
+		return;
+	text_add_char(page->out, '\n');
+	page_put(page, 2, "ON ITS WAY OUT");
+	cJSON_ArrayForEach (it, leaving) {
+		page_put(page, 2, "%s  %s, %s, %s for %s", answer_words(it, "instance"),
+			 answer_words(it, "policy"), answer_words(it, "reason"),
+			 answer_words(it, "state"), span_text(answer_number(it, "seconds"), span));
+		if (*answer_words(it, "waits_for"))
+			page_put(page, 4, "  waits for: %s", answer_words(it, "waits_for"));
+	}
 }
 
 /* ---- instances ---- */

@@ -32,6 +32,7 @@ const char *plural_text(double count); /* "s", "" for one */
 void page_services(struct page *page, const cJSON *status);
 void page_pools(struct page *page, const cJSON *status);
 void page_coming(struct page *page, const cJSON *status);
+void page_leaving(struct page *page, const cJSON *status);
 void page_nodes(struct page *page, const cJSON *status);
 
 #endif

@@ -222,6 +222,18 @@ static void put_brakes(struct page *page, const cJSON *status)
 			 answer_words(it, "why"));
 }
 
+/* What EC2 says of this host, and a queue that does not say anything. */
+static void put_interruptions(struct page *page, const cJSON *status)
+{
+	const cJSON *queue = answer_part(status, "interruption_queue");
+
+	if (*answer_words(status, "own_notice"))
+		page_put(page, INDENT, "this host %s: agent and core end with it",
+			 answer_words(status, "own_notice"));
+	if (*answer_words(queue, "problem"))
+		page_put(page, INDENT, "queue    %s", answer_words(queue, "problem"));
+}
+
 void status_print(const cJSON *status, unsigned width, struct text *out)
 {
 	struct page page = {out, MAX(width, 80)};
@@ -235,8 +247,10 @@ void status_print(const cJSON *status, unsigned width, struct text *out)
 	put_latency(&page, status);
 	put_hosts(&page, status);
 	put_brakes(&page, status);
+	put_interruptions(&page, status);
 	page_services(&page, status);
 	page_pools(&page, status);
 	page_coming(&page, status);
+	page_leaving(&page, status);
 	page_nodes(&page, status);
 }
