@@ -130,13 +130,19 @@ TOOL_BINS := $(patsubst tests/tools/%.c,$(BUILD)/tools/%,$(wildcard tests/tools/
 $(TOOL_BINS): $(BUILD)/tools/%: $(BUILD)/opt/tests/tools/%.o $(LIBS_OPT)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(LIBS_OPT) -Wl,--end-group $(PKG_LIBS)
-tools: $(TOOL_BINS) $(BUILD)/peers/karpenter
+tools: $(TOOL_BINS) $(BUILD)/peers/karpenter $(BUILD)/kube/crdserver
 
 # Karpenter's own scheduler, for tests/plan. What it is made of is kept in Go's build cache: some two minutes the first time.
 $(BUILD)/peers/karpenter: $(wildcard tests/peers/karpenter/*.go tests/peers/karpenter/go.*)
 	@mkdir -p $(@D)
 	@echo "  GO      $@"
 	$(Q)BUILD=$(abspath $(BUILD)) nice scripts/go.sh build -C tests/peers/karpenter -o $(abspath $@) .
+
+# The API server's own code for custom resources, for tests/crd: some four minutes of CPU the first time.
+$(BUILD)/kube/crdserver: $(wildcard tests/kube/crdserver/*.go tests/kube/crdserver/go.*)
+	@mkdir -p $(@D)
+	@echo "  GO      $@"
+	$(Q)BUILD=$(abspath $(BUILD)) nice scripts/go.sh build -C tests/kube/crdserver -ldflags '-s -w' -o $(abspath $@) .
 
 PYTEST = $(BUILD)/venv/bin/python -m pytest -q -p no:cacheprovider
 FUZZ_SHORT_SECONDS ?= 5

@@ -17,7 +17,10 @@
 
 static void check_iam_name(const struct cursor *at, const char *name, size_t most)
 {
-	if (str_starts(name, "arn:"))
+	if (strstr(name, "${"))
+		warning_at(at->problems, at->node,
+			   "\"%.80s\" is no name of IAM yet: put your cluster's into it", name);
+	else if (str_starts(name, "arn:"))
 		cursor_expected(at, "the name alone, not the ARN");
 	else if (strlen(name) > most || name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 							  "abcdefghijklmnopqrstuvwxyz"

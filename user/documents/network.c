@@ -48,8 +48,8 @@ static void read_interface(const struct cursor *at, struct node_class *node_clas
 	struct cursor card = cursor_field(at, "networkCardIndex");
 	struct cursor type = cursor_field(at, "interfaceType");
 	struct network_interface out = {0};
+	size_t before = at->problems->errors, chosen = 0;
 	int64_t value = 0;
-	size_t chosen = 0;
 
 	if (!cursor_present(at)) {
 		cursor_expected(at, "a network interface");
@@ -63,6 +63,8 @@ static void read_interface(const struct cursor *at, struct node_class *node_clas
 		out.card = (uint32_t)value;
 	if (read_enum(&type, TYPES, ARRAY_SIZE(TYPES), &chosen))
 		out.efa_only = chosen == 1;
+	if (at->problems->errors > before)
+		return;
 	vec_for_each (other, &node_class->network_interfaces) {
 		if (other->card == out.card && other->device == out.device)
 			cursor_refuse(at, "found a second interface with card %u and device %u",

@@ -163,7 +163,7 @@ static bool read_limit(const struct cursor *at, double *amount)
 	if (!cursor_present(at))
 		return false;
 	if (node->kind == YAML_SCALAR && !node->quoted && scalar_number(node->scalar, &number) &&
-	    floor(number) == number) {
+	    fabs(number) < INT64_END && floor(number) == number) {
 		*amount = number;
 		return true;
 	}

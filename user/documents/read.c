@@ -288,8 +288,9 @@ bool read_string_map(const struct cursor *cursor, struct key_values *out)
 		char *value = NULL;
 
 		if (!cursor_present(&at)) {
-			cursor_expected(&at, "a string");
-			good = false;
+			warning_at(at.problems, child,
+				   "\"%.80s\" has no value and is left out, as the API server does",
+				   child->key);
 		} else if (read_string_or_empty(&at, &value)) {
 			*vec_push(&out->list) =
 				(struct key_value){.key = strdup(child->key), .value = value};

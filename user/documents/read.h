@@ -55,6 +55,7 @@ char *names_text(const char *const *names, size_t count);
 bool read_mapping(const struct cursor *cursor, const struct field *fields, size_t count);
 bool read_list(const struct cursor *cursor, size_t most);
 /* What an unquoted scalar is in YAML 1.1, whose numbers may be written 0x1f, 017 or 1_000. */
+#define INT64_END 9223372036854775808.0
 bool scalar_is_bool(const char *text);
 bool scalar_number(const char *text, double *out);
 bool scalar_is_string(const struct yaml_node *node);

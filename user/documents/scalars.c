@@ -8,7 +8,6 @@
 #include <strings.h>
 
 #define NUMBER_TEXT_MAX 128
-#define WHOLE_DOUBLE_MAX 9007199254740992.0 /* 2^53: every whole number up to it is a double */
 
 static bool one_of(const char *text, const char *const *names, size_t count)
 {
@@ -30,7 +29,8 @@ bool scalar_is_bool(const char *text)
 	       one_of(text, FALSE_WORDS, ARRAY_SIZE(FALSE_WORDS));
 }
 
-/* "0x1f", "0o17", "017", "0b101" and "12", as Go's ParseInt with base 0 has them. */
+/* What is too large for 64 bits, or for a double, is a string. "0x1f", "0o17", "017", "0b101" and
+ * "12", as Go's ParseInt with base 0 has them. */
 static bool parse_whole(const char *text, double *out)
 {
 	const char *at = text + (*text == '-' || *text == '+');
@@ -47,11 +47,9 @@ static bool parse_whole(const char *text, double *out)
 		return false;
 	errno = 0;
 	*out = (double)strtoull(at, &end, base);
-	if (errno)
-		*out = INFINITY;
 	if (*text == '-')
 		*out = -*out;
-	return *end == '\0';
+	return *end == '\0' && !errno;
 }
 
 /* The digits, point and exponent of a decimal number, nothing around it. */
@@ -74,7 +72,7 @@ static bool parse_decimal(const char *text, double *out)
 		at += strspn(at, "0123456789");
 	}
 	*out = strtod(text, NULL);
-	return *at == '\0';
+	return *at == '\0' && isfinite(*out);
 }
 
 bool scalar_number(const char *text, double *out)
@@ -169,9 +167,8 @@ bool read_integer(const struct cursor *cursor, int64_t low, int64_t high, int64_
 		cursor_expected(cursor, "%s", range);
 		return false;
 	}
-	if (value > (double)high || value > WHOLE_DOUBLE_MAX) {
-		cursor_expected(cursor, "at most %lld",
-				MIN((long long)high, (long long)WHOLE_DOUBLE_MAX));
+	if (value > (double)high || value >= INT64_END) {
+		cursor_expected(cursor, "at most %lld", (long long)high);
 		return false;
 	}
 	*out = (int64_t)value;
