@@ -148,6 +148,7 @@ struct bin {
 	struct amounts load; /* of its pods */
 	uint16_t type; /* the cheapest that carries it */
 	double usd;
+	struct amounts held; /* of the pool's limits */
 	VEC(struct slot) slots;
 	VEC(struct host_count) counts;
 };
@@ -163,6 +164,15 @@ struct existing {
 
 /* ---- the pool's table ---- */
 
+/* So many different values of a label must stay among the types of each node. */
+struct min_values {
+	const char *key;
+	uint32_t least;
+	bool of_zone, of_capacity_type;
+	VEC(char *) names;
+	uint16_t *of_type; /* index of the type's value */
+};
+
 struct pool_table {
 	const struct pool *pool;
 	const struct node_class *node_class;
@@ -175,8 +185,8 @@ struct pool_table {
 	struct amounts *daemons; /* by type */
 	bool limited;
 	struct amounts limit, used;
-	int64_t nodes_limit, nodes_used;
-	bool min_values;
+	int64_t nodes_limit, nodes_used, nodes_new;
+	VEC(struct min_values) min_values;
 };
 
 struct planner {
@@ -189,6 +199,7 @@ struct planner {
 	int32_t *offer; /* [type][zone][capacity type]: index of the offering; -1: none */
 	const char *resource_names[RESOURCES_MAX];
 	size_t resources;
+	bool sold[RESOURCES_MAX]; /* some type of some pool has it */
 	struct pool_table *pools; /* the heaviest first */
 	size_t pools_count;
 
@@ -234,13 +245,10 @@ struct shape *shape_intern(struct planner *planner, uint32_t pool, uint64_t zone
 			   uint32_t capacity_types, const uint64_t *types);
 /* What two of the same pool have in common. */
 struct shape *shape_meet(struct planner *planner, const struct shape *a, const struct shape *b);
-/* The cheapest type of the shape that carries the load; NO_TYPE: none does. `held` is what the pool
- * counts for the bin already. */
+/* The cheapest type of the shape that carries the load, with the pool's minValues kept and within
+ * its limits; NO_TYPE: none does. instead_of: what the pool counts for the node already; NULL. */
 uint16_t shape_cheapest(const struct planner *planner, struct shape *shape,
-			const struct amounts *load, const struct amounts *held, double *usd);
-/* Whether the pool's limits leave room for one more of the type. */
-bool pool_allows(const struct planner *planner, const struct pool_table *pool, uint16_t type,
-		 const struct amounts *held);
+			const struct amounts *load, const struct amounts *instead_of, double *usd);
 void shape_front(const struct planner *planner, struct shape *shape);
 /* What nodes have to give has changed. */
 void shapes_forget_fronts(struct planner *planner);
@@ -249,6 +257,25 @@ static inline bool types_has(const uint64_t *types, size_t type)
 {
 	return types[type / 64] >> (type % 64) & 1;
 }
+
+/* ---- pack_left.c ---- */
+
+void min_values_read(const struct planner *planner, struct pool_table *pool);
+void min_values_free(struct pool_table *pool);
+/* The types of the shape that carry the load and are no more than `most` (NULL: whatever they are),
+ * the cheapest first, into out[PLAN_TYPES_MAX]. How many. */
+size_t types_left(const struct planner *planner, const struct shape *shape,
+		  const struct amounts *load, const struct amounts *most, uint16_t *out);
+/* Whether those keep so many different values as the pool asks for. */
+bool keeps_values(const struct planner *planner, const struct shape *shape,
+		  const struct amounts *load, const struct amounts *most);
+/* What the pool's limits must have room for. False: too few values are left. */
+bool bin_hold(const struct planner *planner, const struct bin *bin, struct amounts *out);
+bool limit_allows(const struct planner *planner, const struct pool_table *pool,
+		  const struct amounts *more, const struct amounts *instead_of);
+/* How much the types of a planned node may be, so that `nodes` ones of its pool keep the limits. */
+void bin_most(const struct planner *planner, const struct bin *bin, int64_t nodes,
+	      struct amounts *out);
 
 /* ---- pack_terms.c ---- */
 

@@ -61,6 +61,18 @@ static double dearer(const struct filling *f, const struct shape *shape)
 		       : (double)shape->usd[f->type] - (double)f->bin->shape->usd[f->type];
 }
 
+static bool leaves_values(const struct filling *f, const struct shape *shape,
+			  const struct item *item)
+{
+	struct amounts load = f->bin->load;
+
+	if (!f->planner->pools[shape->pool].min_values.count)
+		return true;
+	for (size_t r = 0; r < f->planner->resources; r++)
+		load.of[r] += item->class->need.of[r];
+	return keeps_values(f->planner, shape, &load, NULL);
+}
+
 static bool may_go(struct filling *f, const struct item *item)
 {
 	struct shape *shape;
@@ -70,7 +82,8 @@ static bool may_go(struct filling *f, const struct item *item)
 	if (f->bin->existing)
 		return item_on_existing(f->planner, f->bin->existing, item);
 	shape = narrowed(f, item);
-	return shape && dearer(f, shape) <= f->dearer_up_to * item->value;
+	return shape && dearer(f, shape) <= f->dearer_up_to * item->value &&
+	       leaves_values(f, shape, item);
 }
 
 /* What may not go once may not go later: rules only get tighter as the bin fills, but for those
@@ -140,6 +153,8 @@ static uint32_t portion(const struct filling *f, const struct item *item)
 {
 	uint32_t count = amounts_fit(f->planner, &f->room, &item->class->need, item->count);
 
+	if (!f->bin->existing && f->planner->pools[f->bin->shape->pool].min_values.count)
+		return 1; /* each may be the one that leaves too few values */
 	count = bin_room(f->planner, f->bin, item->class, count);
 	return MAX(1U, count / 8);
 }

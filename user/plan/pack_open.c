@@ -44,7 +44,8 @@ static double try_type(struct filling *f, struct item *seed, const struct candid
 	fill_put(f, seed, 1);
 	fill(f);
 	f->bin->type = shape_cheapest(f->planner, f->bin->shape, &f->bin->load, NULL, &usd);
-	if (f->bin->type == NO_TYPE)
+	if (f->bin->type == NO_TYPE || !bin_hold(f->planner, f->bin, &f->bin->held) ||
+	    !limit_allows(f->planner, pool, &f->bin->held, NULL))
 		return 0;
 	f->bin->usd = usd;
 	return f->value / fmax(usd, 1e-6);
@@ -62,7 +63,7 @@ static size_t candidates_in(struct planner *planner, const struct item *seed, st
 		size_t at = count;
 
 		if (!amounts_fit(planner, &pool->free[new.type], &seed->class->need, 1) ||
-		    (pool->limited && !pool_allows(planner, pool, new.type, NULL)))
+		    !limit_allows(planner, pool, &pool->whole[new.type], NULL))
 			continue;
 		new.rank = (value_of(planner, &pool->free[new.type]) +
 			    planner->lambda[RESOURCES_MAX]) /
@@ -99,8 +100,9 @@ static void hold(struct planner *planner, const struct bin *bin)
 	struct pool_table *pool = &planner->pools[bin->shape->pool];
 
 	pool->nodes_used++;
+	pool->nodes_new++;
 	for (size_t r = 0; r < planner->resources; r++)
-		pool->used.of[r] += pool->whole[bin->type].of[r];
+		pool->used.of[r] += bin->held.of[r];
 }
 
 /* What it is worth; 0: no node can be opened for it. */

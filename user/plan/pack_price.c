@@ -17,7 +17,8 @@ struct column {
 };
 
 struct covering {
-	size_t rows;
+	size_t rows, of[ROWS_MAX]; /* resources; RESOURCES_MAX: nodes */
+	double wanted[ROWS_MAX];
 	VEC(struct column) columns;
 	double inverse[ROWS_MAX][ROWS_MAX]; /* of the basis */
 	double solution[ROWS_MAX], usd[ROWS_MAX]; /* of what is in the basis */
@@ -123,7 +124,7 @@ static double nodes_wanted(const struct planner *planner, uint32_t *counter)
 		abort();
 	vec_for_each (item, &planner->items)
 		vec_for_each (rule, &item->class->hosts) {
-			if (!rule->self || rule->kind == RULE_AFFINITY)
+			if (item->failed || !rule->self || rule->kind == RULE_AFFINITY)
 				continue;
 			of[rule->counter] += (double)item->count /
 					     (rule->kind == RULE_SPREAD ? rule->max_skew : 1);
@@ -149,8 +150,7 @@ static void mark_tight(struct planner *planner, uint32_t counter)
 	}
 }
 
-static void add_columns(const struct planner *planner, struct covering *c, struct shape *shape,
-			const size_t *rows, const double *wanted)
+static void add_columns(const struct planner *planner, struct covering *c, struct shape *shape)
 {
 	const struct pool_table *pool = &planner->pools[shape->pool];
 
@@ -161,52 +161,79 @@ static void add_columns(const struct planner *planner, struct covering *c, struc
 
 		column->usd = shape->front[i].usd;
 		for (size_t r = 0; r < c->rows; r++)
-			column->of[r] = rows[r] == RESOURCES_MAX
-						? 1 / wanted[r]
-						: fmax((double)has->of[rows[r]], 0) / wanted[r];
+			column->of[r] =
+				(c->of[r] == RESOURCES_MAX ? 1
+							   : fmax((double)has->of[c->of[r]], 0)) /
+				c->wanted[r];
+	}
+}
+
+/* Rows are the resources that are wanted and that some type has, and nodes where rules on hosts ask
+ * for them. */
+static void make_rows(struct planner *planner, struct covering *c, uint32_t *counter)
+{
+	double nodes;
+
+	for (size_t r = 0; r < planner->resources; r++) {
+		double sum = 0;
+
+		vec_for_each (item, &planner->items)
+			sum += item->failed ? 0 : (double)item->class->need.of[r] * item->count;
+		if (sum <= 0 || !planner->sold[r])
+			continue;
+		c->of[c->rows] = r;
+		c->wanted[c->rows++] = sum;
+	}
+	nodes = nodes_wanted(planner, counter);
+	if (nodes > 0) {
+		c->of[c->rows] = RESOURCES_MAX;
+		c->wanted[c->rows++] = nodes;
+	}
+}
+
+/* Resources of which there is more than enough are worth next to nothing, but not nothing: they
+ * still tell a larger pod from a smaller one. */
+#define LEAST_SHARE 0.01
+
+static void take_prices(struct planner *planner, const struct covering *c)
+{
+	double total = 0;
+
+	for (size_t i = 0; i < c->rows; i++)
+		total += fmax(c->dual[i], 0);
+	planner->bound = total;
+	planner->priced = 0;
+	for (size_t i = 0; i < c->rows; i++) {
+		double dual = fmax(c->dual[i], 0);
+
+		if (c->of[i] == RESOURCES_MAX) {
+			planner->lambda[RESOURCES_MAX] =
+				dual > 1e-6 * total ? dual / c->wanted[i] : 0;
+			continue;
+		}
+		planner->lambda[c->of[i]] =
+			fmax(dual, LEAST_SHARE * total / (double)c->rows) / c->wanted[i];
+		planner->priced_at[planner->priced++] = c->of[i];
 	}
 }
 
 void price_resources(struct planner *planner)
 {
 	struct covering c = {0};
-	size_t rows[ROWS_MAX];
-	double wanted[ROWS_MAX], nodes;
 	uint32_t counter = UINT32_MAX;
 
 	memset(planner->lambda, 0, sizeof(planner->lambda));
-	for (size_t r = 0; r < planner->resources; r++) {
-		double sum = 0;
-
-		vec_for_each (item, &planner->items)
-			sum += (double)item->class->need.of[r] * item->count;
-		if (sum <= 0)
-			continue;
-		rows[c.rows] = r;
-		wanted[c.rows++] = sum;
-	}
-	nodes = nodes_wanted(planner, &counter);
-	if (nodes > 0) {
-		rows[c.rows] = RESOURCES_MAX;
-		wanted[c.rows++] = nodes;
-	}
+	make_rows(planner, &c, &counter);
 	for (uint32_t p = 0; p < planner->pools_count; p++) {
 		const struct pool_table *pool = &planner->pools[p];
 		struct shape *all =
 			shape_intern(planner, p, pool->zones, pool->capacity_types, pool->types);
 
 		if (all)
-			add_columns(planner, &c, all, rows, wanted);
+			add_columns(planner, &c, all);
 	}
 	solve(&c);
-	planner->priced = 0;
-	planner->bound = 0;
-	for (size_t i = 0; i < c.rows; i++) {
-		planner->lambda[rows[i]] = fmax(c.dual[i], 0) / wanted[i];
-		planner->bound += fmax(c.dual[i], 0);
-		if (rows[i] < RESOURCES_MAX && c.dual[i] > 0)
-			planner->priced_at[planner->priced++] = rows[i];
-	}
+	take_prices(planner, &c);
 	vec_free(&c.columns);
 	mark_tight(planner, counter);
 }

@@ -173,19 +173,6 @@ struct shape *shape_meet(struct planner *planner, const struct shape *a, const s
 	return shape;
 }
 
-bool pool_allows(const struct planner *planner, const struct pool_table *pool, uint16_t type,
-		 const struct amounts *held)
-{
-	static const struct amounts none;
-
-	held = held ? held : &none;
-	for (size_t r = 0; r < planner->resources; r++)
-		if (pool->limit.of[r] != INT64_MAX &&
-		    pool->used.of[r] - held->of[r] + pool->whole[type].of[r] > pool->limit.of[r])
-			return false;
-	return true;
-}
-
 void shape_front(const struct planner *planner, struct shape *shape)
 {
 	if (!shape->front)
@@ -201,17 +188,19 @@ void shapes_forget_fronts(struct planner *planner)
 }
 
 uint16_t shape_cheapest(const struct planner *planner, struct shape *shape,
-			const struct amounts *load, const struct amounts *held, double *usd)
+			const struct amounts *load, const struct amounts *instead_of, double *usd)
 {
 	const struct pool_table *pool = &planner->pools[shape->pool];
 
 	shape_front(planner, shape);
+	if (!keeps_values(planner, shape, load, NULL))
+		return NO_TYPE;
 	for (size_t i = 0; i < shape->front_count; i++) {
 		uint16_t type = shape->front[i].type;
 
 		if (!exceeds(planner, &pool->free[type], load))
 			continue;
-		if (pool->limited && !pool_allows(planner, pool, type, held))
+		if (pool->limited && !limit_allows(planner, pool, &pool->whole[type], instead_of))
 			continue;
 		*usd = shape->front[i].usd;
 		return type;

@@ -132,7 +132,6 @@ static void narrow_pool(struct planner *planner, struct pool_table *table)
 		if (catalog->types[i].vcpus && (bare_metal || !catalog->types[i].bare_metal))
 			table->types[i / 64] |= 1ULL << (i % 64);
 	vec_for_each (term, &table->pool->requirements.list) {
-		table->min_values = table->min_values || term->min_values;
 		if (!narrow_by_term(planner, table, term, &table->zones, &table->capacity_types,
 				    table->types))
 			memset(table->types, 0, planner->words * sizeof(uint64_t));
@@ -152,6 +151,8 @@ static void read_capacities(struct planner *planner, struct pool_table *table)
 		amounts_of(planner, &capacity.allocatable, &table->free[i]);
 		amounts_of(planner, &capacity.capacity, &table->whole[i]);
 		node_capacity_free(&capacity);
+		for (size_t r = 0; r < planner->resources; r++)
+			planner->sold[r] |= table->free[i].of[r] > 0;
 	}
 }
 
@@ -220,6 +221,7 @@ static int build_pool(struct planner *planner, struct pool_table *table)
 		return -ENOMEM;
 	narrow_pool(planner, table);
 	read_capacities(planner, table);
+	min_values_read(planner, table);
 	read_limits(planner, table);
 	return 0;
 }
@@ -248,6 +250,7 @@ int table_build(struct planner *planner)
 void table_free(struct planner *planner)
 {
 	for (size_t i = 0; i < planner->pools_count; i++) {
+		min_values_free(&planner->pools[i]);
 		free(planner->pools[i].types);
 		free(planner->pools[i].free);
 		free(planner->pools[i].whole);

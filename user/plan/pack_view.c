@@ -70,18 +70,13 @@ static void view_offerings(const struct planner *planner, const struct bin *bin,
 			   struct plan_node *node)
 {
 	const struct pool_table *pool = &planner->pools[bin->shape->pool];
+	uint16_t types[PLAN_TYPES_MAX];
+	struct amounts most;
 
-	for (size_t i = 0; i < bin->shape->count && node->types < PLAN_TYPES_MAX; i++) {
-		uint16_t type = bin->shape->by_price[i].type;
-		bool fits = true;
-
-		for (size_t r = 0; fits && r < planner->resources; r++)
-			fits = bin->load.of[r] <= pool->free[type].of[r];
-		if (!fits)
-			continue;
-		node->types++;
-		add_offerings(planner, bin->shape, type, node);
-	}
+	bin_most(planner, bin, pool->nodes_new, &most);
+	node->types = (uint32_t)types_left(planner, bin->shape, &bin->load, &most, types);
+	for (size_t i = 0; i < node->types; i++)
+		add_offerings(planner, bin->shape, types[i], node);
 	qsort(node->offerings.at, node->offerings.count, sizeof(*node->offerings.at), by_price);
 }
 
