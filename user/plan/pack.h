@@ -86,10 +86,10 @@ struct rule {
 /* ---- classes of equal pods ---- */
 
 /* How many of each kind of wish are given up, in Karpenter's order (pkg/controllers/provisioning/
- * scheduling/preferences.go): alternatives of the required node affinity, preferred affinities,
- * anti-affinities and node affinities, spread that may be passed, taints that only prefer. */
+ * scheduling/preferences.go): preferred affinities, anti-affinities and node affinities, spread
+ * that may be passed, taints that only prefer. */
 struct given_up {
-	uint32_t node_required, affinity, anti_affinity, node_preferred, spread;
+	uint32_t affinity, anti_affinity, node_preferred, spread;
 	bool soft_taints;
 };
 
@@ -102,20 +102,32 @@ struct pod_class {
 	struct amounts need;
 	int32_t priority;
 	bool impossible; /* asks for a resource that nothing has */
-	struct shape **shapes; /* by pool: what its requirements leave; NULL: nothing */
+	/* What its requirements leave: by pool, NULL: nothing; of each alternative of its required
+	 * node affinity. */
+	struct shape **shapes;
+	uint32_t alternatives;
 	VEC(struct rule) hosts, domains; /* rules on the host, and on wider topologies */
 	VEC(uint32_t) host_adds, domain_adds; /* counters that one more pod counts in */
 	VEC(struct plan_pod) pods; /* all of it; those from `taken` on want a place */
 	size_t taken;
+	VEC(struct binding *) bindings;
 };
 
-/* Pods of one class that are bound to one domain of each topology that matters to them. */
-struct item {
+/* One domain of each topology that matters to a class, and one alternative of its affinity: where
+ * some of its pods are to be. Lives as long as the planner. */
+struct binding {
 	struct pod_class *class;
-	uint32_t count;
 	struct shape **shapes; /* by pool */
 	size_t domains_count;
 	uint32_t keys[KEYS_MAX], domains[KEYS_MAX];
+	uint32_t alternative;
+};
+
+/* Pods of one binding that want a place. */
+struct item {
+	struct binding *binding;
+	struct pod_class *class; /* the binding's */
+	uint32_t count;
 	double value; /* what one is worth at the dual prices */
 	uint32_t tight; /* so many may be on a host, and that decides how many nodes there are */
 	uint32_t size; /* index into planner.sizes */
@@ -133,7 +145,7 @@ struct size {
 /* ---- bins ---- */
 
 struct slot {
-	struct pod_class *class;
+	struct binding *binding;
 	uint32_t count;
 	uint32_t bound; /* of them, those that ran there before */
 };
@@ -149,6 +161,8 @@ struct bin {
 	uint16_t type; /* the cheapest that carries it */
 	double usd;
 	struct amounts held; /* of the pool's limits */
+	bool counted; /* by its pool */
+	uint32_t pods;
 	VEC(struct slot) slots;
 	VEC(struct host_count) counts;
 };
@@ -186,6 +200,7 @@ struct pool_table {
 	bool limited;
 	struct amounts limit, used;
 	int64_t nodes_limit, nodes_used, nodes_new;
+	struct shape *all; /* all that it may buy; NULL: nothing */
 	VEC(struct min_values) min_values;
 };
 
@@ -203,7 +218,7 @@ struct planner {
 	struct pool_table *pools; /* the heaviest first */
 	size_t pools_count;
 
-	struct map shapes_by_hash, meets;
+	struct map shapes_by_hash, meets, domain_shapes;
 	VEC(struct shape *) shapes;
 	VEC(struct topology_key) keys;
 	VEC(struct counter *) counters;
@@ -212,10 +227,13 @@ struct planner {
 	VEC(const struct pod_template *) daemons;
 	VEC(struct existing *) existing;
 	VEC(struct bin *) bins;
+	size_t first_bin; /* those before it are not to be touched now */
 	VEC(struct item) items;
 	VEC(struct size) sizes;
 	uint32_t turn;
 	bool tight; /* some item is */
+	bool companies; /* some class follows others on a host */
+	bool pools_with_values; /* some pool has minValues */
 	double lambda[RESOURCES_MAX + 1]; /* dual prices; the last of a node for a tight pod */
 	size_t priced_at[RESOURCES_MAX], priced; /* resources with a dual price */
 	double bound; /* what all items cost at the dual prices: no plan is cheaper */
@@ -260,7 +278,7 @@ static inline bool types_has(const uint64_t *types, size_t type)
 
 /* ---- pack_left.c ---- */
 
-void min_values_read(const struct planner *planner, struct pool_table *pool);
+void min_values_read(struct planner *planner, struct pool_table *pool);
 void min_values_free(struct pool_table *pool);
 /* The types of the shape that carry the load and are no more than `most` (NULL: whatever they are),
  * the cheapest first, into out[PLAN_TYPES_MAX]. How many. */
@@ -284,7 +302,8 @@ void bin_most(const struct planner *planner, const struct bin *bin, int64_t node
 bool narrow_by_term(const struct planner *planner, const struct pool_table *pool,
 		    const struct label_term *term, uint64_t *zones, uint32_t *capacity_types,
 		    uint64_t *types);
-struct shape *shape_by_terms(struct planner *planner, uint32_t pool, const struct pod_class *class);
+struct shape *shape_by_terms(struct planner *planner, uint32_t pool, const struct pod_class *class,
+			     uint32_t alternative);
 bool pool_tolerated(const struct pool *pool, const struct pod_template *pod, bool soft_too);
 
 /* ---- pack_class.c ---- */
@@ -307,6 +326,9 @@ void rules_free(struct planner *planner);
 void key_domains(struct planner *planner, struct topology_key *key);
 /* Binds what waits of the classes to domains and adds items; what cannot be bound stays waiting. */
 void bind_classes(struct planner *planner);
+/* Of pods that stand on an existing node. */
+struct binding *binding_at(struct planner *planner, struct pod_class *class,
+			   const struct existing *existing);
 /* Pods that found no place give their domains back. */
 void unbind(struct planner *planner, struct item *item);
 /* Counts pods of a class that stand on an existing node in their domains. */
@@ -321,13 +343,36 @@ uint32_t bin_counted(const struct bin *bin, uint32_t counter);
 /* How many more pods of the class the rules on hosts let onto the bin; at most `most`. */
 uint32_t bin_room(const struct planner *planner, const struct bin *bin,
 		  const struct pod_class *class, uint32_t most);
-void bin_add(struct planner *planner, struct bin *bin, struct pod_class *class, uint32_t count);
-void bin_remove(struct planner *planner, struct bin *bin, struct pod_class *class, uint32_t count);
+/* Whether the class wants to be on the host of others; whether it would be the first there. */
+bool follows(const struct pod_class *class);
+bool starts_company(const struct planner *planner, const struct bin *bin,
+		    const struct pod_class *class);
+void bin_add(struct planner *planner, struct bin *bin, struct binding *binding, uint32_t count);
+void bin_remove(struct planner *planner, struct bin *bin, struct binding *binding, uint32_t count);
+/* A new planned node without pods. */
+struct bin *bin_new(struct planner *planner, struct shape *shape);
+/* What an existing node has left. */
+void bin_left(const struct planner *planner, const struct bin *bin, struct amounts *out);
+/* What `count` more pods of the binding would add to the price of the node, and what it would
+ * become; INFINITY: they cannot be there. */
+struct growth {
+	struct shape *shape;
+	uint16_t type;
+	double usd; /* of the node */
+};
+double bin_growth(struct planner *planner, struct bin *bin, const struct binding *binding,
+		  uint32_t count, struct growth *out);
+/* Makes the node what its pods leave it: after some were taken away, or when it was just filled.
+ * False: nothing carries them. */
+bool bin_settle(struct planner *planner, struct bin *bin);
+/* The pool counts it no more, or again. */
+void bin_release(struct planner *planner, struct bin *bin);
+bool bin_take(struct planner *planner, struct bin *bin);
 void bin_free(struct bin *bin);
 void bins_free(struct planner *planner);
-/* Also as to the domains that the item is bound to. */
-bool item_on_existing(const struct planner *planner, const struct existing *existing,
-		      const struct item *item);
+/* Also as to the domains of the binding. */
+bool binding_on_existing(const struct planner *planner, const struct existing *existing,
+			 const struct binding *binding);
 bool existing_takes(const struct planner *planner, const struct existing *existing,
 		    const struct pod_class *class);
 const char *existing_label(const struct planner *planner, const struct existing *existing,
@@ -369,11 +414,28 @@ void fill_undo(struct filling *f);
 void sizes_make(struct planner *planner);
 void size_note(struct planner *planner, size_t index);
 void sizes_free(struct planner *planner);
-void fill_existing(struct planner *planner);
+/* Nodes that exist or are planned already take what they have room for as they are. */
+void fill_standing(struct planner *planner);
 
 /* ---- pack_open.c ---- */
 
 void open_nodes(struct planner *planner);
+
+/* ---- pack_grow.c ---- */
+
+/* Puts what is left of the items where it adds the least to the price, on nodes that are planned
+ * already or on new ones. */
+void grow_nodes(struct planner *planner);
+/* The same as Karpenter does it: the largest pod first, onto the planned node with the fewest pods
+ * that could still become large enough, whatever it then costs. */
+void pack_first_fit(struct planner *planner);
+/* Lowers the price of what is planned: nodes are dissolved into others, merged and divided. */
+void improve_nodes(struct planner *planner);
+
+/* ---- pack_choose.c ---- */
+
+/* Places the items on new nodes. */
+void place_items(struct planner *planner);
 
 /* ---- pack_view.c ---- */
 

@@ -66,40 +66,75 @@ uint32_t bin_room(const struct planner *planner, const struct bin *bin,
 	return most;
 }
 
-void bin_add(struct planner *planner, struct bin *bin, struct pod_class *class, uint32_t count)
+bool follows(const struct pod_class *class)
 {
+	vec_for_each (rule, &class->hosts)
+		if (rule->kind == RULE_AFFINITY)
+			return true;
+	return false;
+}
+
+bool starts_company(const struct planner *planner, const struct bin *bin,
+		    const struct pod_class *class)
+{
+	vec_for_each (rule, &class->hosts)
+		if (rule->kind == RULE_AFFINITY && rule->self && !bin_counted(bin, rule->counter) &&
+		    !planner->counters.at[rule->counter]->total)
+			return true;
+	return false;
+}
+
+void bin_add(struct planner *planner, struct bin *bin, struct binding *binding, uint32_t count)
+{
+	const struct pod_class *class = binding->class;
 	struct slot *slot = NULL;
 
 	for (size_t r = 0; r < planner->resources; r++)
 		bin->load.of[r] += class->need.of[r] * count;
+	bin->pods += count;
 	vec_for_each (it, &class->host_adds)
 		bin_count(planner, bin, *it, count);
 	vec_for_each (it, &bin->slots)
-		if (it->class == class)
+		if (it->binding == binding)
 			slot = it;
 	if (!slot) {
 		slot = vec_push(&bin->slots);
-		slot->class = class;
+		slot->binding = binding;
 	}
 	slot->count += count;
 }
 
-void bin_remove(struct planner *planner, struct bin *bin, struct pod_class *class, uint32_t count)
+void bin_remove(struct planner *planner, struct bin *bin, struct binding *binding, uint32_t count)
 {
+	const struct pod_class *class = binding->class;
+
 	for (size_t r = 0; r < planner->resources; r++)
 		bin->load.of[r] -= class->need.of[r] * count;
+	bin->pods -= count;
 	vec_for_each (it, &class->host_adds)
 		bin_count(planner, bin, *it, -count);
 	for (size_t i = 0; i < bin->slots.count; i++) {
 		struct slot *slot = &bin->slots.at[i];
 
-		if (slot->class != class)
+		if (slot->binding != binding)
 			continue;
 		slot->count -= count;
 		if (!slot->count)
 			vec_remove(&bin->slots, i);
 		return;
 	}
+}
+
+struct bin *bin_new(struct planner *planner, struct shape *shape)
+{
+	struct bin *bin = calloc(1, sizeof(*bin));
+
+	if (!bin)
+		abort();
+	bin->shape = shape;
+	bin->type = NO_TYPE;
+	*vec_push(&planner->bins) = bin;
+	return bin;
 }
 
 void bin_free(struct bin *bin)
@@ -187,17 +222,17 @@ bool existing_takes(const struct planner *planner, const struct existing *existi
 	return any;
 }
 
-bool item_on_existing(const struct planner *planner, const struct existing *existing,
-		      const struct item *item)
+bool binding_on_existing(const struct planner *planner, const struct existing *existing,
+			 const struct binding *binding)
 {
 	char text[128];
 
-	for (size_t i = 0; i < item->domains_count; i++) {
-		const struct topology_key *key = &planner->keys.at[item->keys[i]];
+	for (size_t i = 0; i < binding->domains_count; i++) {
+		const struct topology_key *key = &planner->keys.at[binding->keys[i]];
 
-		if (!str_equal(key->values.at[item->domains[i]],
+		if (!str_equal(key->values.at[binding->domains[i]],
 			       existing_label(planner, existing, key->name, text, sizeof(text))))
 			return false;
 	}
-	return existing_takes(planner, existing, item->class);
+	return existing_takes(planner, existing, binding->class);
 }

@@ -24,9 +24,7 @@ static uint32_t take(uint32_t *left, size_t most)
 static struct given_up given_up_of(const struct pod_template *pod, uint32_t relaxed)
 {
 	struct given_up out = {0};
-	size_t required = pod->node_required.count;
 
-	out.node_required = take(&relaxed, required ? required - 1 : 0);
 	out.affinity = take(&relaxed, pod->affinity_preferred.list.count);
 	out.anti_affinity = take(&relaxed, pod->anti_affinity_preferred.list.count);
 	out.node_preferred = take(&relaxed, pod->node_preferred.count);
@@ -46,8 +44,7 @@ static bool has_soft_taints(const struct planner *planner)
 
 uint32_t relaxations(const struct planner *planner, const struct pod_template *pod)
 {
-	size_t required = pod->node_required.count;
-	size_t count = (required ? required - 1 : 0) + pod->affinity_preferred.list.count +
+	size_t count = pod->affinity_preferred.list.count +
 		       pod->anti_affinity_preferred.list.count + pod->node_preferred.count +
 		       anyway_count(pod);
 
@@ -150,15 +147,19 @@ static char *key_of(const struct pod_template *pod, uint32_t relaxed)
 
 static void class_shapes(struct planner *planner, struct pod_class *class)
 {
-	class->shapes = calloc(planner->pools_count + 1, sizeof(struct shape *));
+	class->alternatives = (uint32_t)MAX(class->pod->node_required.count, 1U);
+	class->shapes =
+		calloc(planner->pools_count * class->alternatives + 1, sizeof(struct shape *));
 	if (!class->shapes)
 		abort();
 	if (class->impossible)
 		return;
-	for (uint32_t p = 0; p < planner->pools_count; p++)
-		if (pool_tolerated(planner->pools[p].pool, class->pod,
-				   !class->given_up.soft_taints))
-			class->shapes[p] = shape_by_terms(planner, p, class);
+	for (uint32_t a = 0; a < class->alternatives; a++)
+		for (uint32_t p = 0; p < planner->pools_count; p++)
+			if (pool_tolerated(planner->pools[p].pool, class->pod,
+					   !class->given_up.soft_taints))
+				class->shapes[a * planner->pools_count + p] =
+					shape_by_terms(planner, p, class, a);
 }
 
 static struct pod_class *class_new(struct planner *planner, const struct pod_template *pod,
@@ -213,6 +214,11 @@ void pod_classes_free(struct planner *planner)
 		vec_free(&class->host_adds);
 		vec_free(&class->domain_adds);
 		vec_free(&class->pods);
+		vec_for_each (binding, &class->bindings) {
+			free((*binding)->shapes);
+			free(*binding);
+		}
+		vec_free(&class->bindings);
 		free(class->shapes);
 		free(class->key);
 		free(class);

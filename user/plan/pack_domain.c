@@ -10,6 +10,8 @@
 
 /* ---- domains ---- */
 
+#define SPOTS_MAX 4096 /* combinations of domains that are looked at for one class */
+
 static uint32_t domain_of(struct topology_key *key, const char *value, bool add)
 {
 	for (uint32_t i = 0; i < key->values.count; i++)
@@ -62,8 +64,11 @@ void key_domains(struct planner *planner, struct topology_key *key)
 		}
 }
 
-static struct shape *domain_shape(struct planner *planner, const struct shape *shape,
-				  const struct topology_key *key, uint32_t domain)
+/* Stands for "nothing" in the map of what shapes leave in domains. */
+static struct shape NOTHING;
+
+static struct shape *make_domain_shape(struct planner *planner, const struct shape *shape,
+				       const struct topology_key *key, uint32_t domain)
 {
 	_cleanup_free_ uint64_t *types = malloc((planner->words + 1) * sizeof(*types));
 	uint64_t zones = shape->zones;
@@ -80,38 +85,67 @@ static struct shape *domain_shape(struct planner *planner, const struct shape *s
 	return shape_intern(planner, shape->pool, zones, capacity_types, types);
 }
 
-/* ---- one class ---- */
+static struct shape *domain_shape(struct planner *planner, const struct shape *shape, uint32_t key,
+				  uint32_t domain)
+{
+	uint64_t at = (uint64_t)shape->id << 36 | (uint64_t)key << 28 | domain;
+	struct shape *out = map_get(&planner->domain_shapes, at);
 
-/* What binding a class needs to know of one topology. */
-struct choice {
-	uint32_t key;
-	size_t domains;
-	bool *possible; /* the class itself could run there */
-	double *usd; /* of a pod of it there, at the best fit */
+	if (!out) {
+		out = make_domain_shape(planner, shape, &planner->keys.at[key], domain);
+		map_put(&planner->domain_shapes, at, out ? out : &NOTHING);
+	}
+	return out == &NOTHING ? NULL : out;
+}
+
+/* ---- counts ---- */
+
+static uint32_t count_in(const struct counter *counter, uint32_t domain)
+{
+	return domain < counter->counts.count ? counter->counts.at[domain] : 0;
+}
+
+static void count_add(struct counter *counter, uint32_t domain, uint32_t count)
+{
+	while (counter->counts.count <= domain)
+		*vec_push(&counter->counts) = 0;
+	counter->counts.at[domain] += count;
+	counter->total += count;
+}
+
+/* ---- where a class could be ---- */
+
+/* One domain of each topology that matters to the class, and one alternative of its affinity. */
+struct spot {
+	uint32_t domains[KEYS_MAX];
+	uint32_t alternative;
+	double usd; /* of a pod there, of a node that is full of it; INFINITY: only where a node is
+		     */
+	size_t item; /* index; SIZE_MAX: none yet */
 };
 
 struct binder {
 	struct planner *planner;
 	struct pod_class *class;
-	struct choice choices[KEYS_MAX];
-	size_t count;
-	uint32_t chosen[KEYS_MAX];
-	size_t first_item; /* of the class */
+	uint32_t keys[KEYS_MAX];
+	size_t keys_count;
+	VEC(struct spot) spots;
+	bool *eligible[KEYS_MAX]; /* by domain: it counts when the least is sought */
+	uint32_t *least; /* by rule, at this moment */
 };
 
 static void note_key(struct binder *binder, uint32_t counter)
 {
 	uint32_t key = binder->planner->counters.at[counter]->key;
 
-	for (size_t i = 0; i < binder->count; i++)
-		if (binder->choices[i].key == key)
+	for (size_t i = 0; i < binder->keys_count; i++)
+		if (binder->keys[i] == key)
 			return;
-	if (binder->count < KEYS_MAX)
-		binder->choices[binder->count++].key = key;
+	if (binder->keys_count < KEYS_MAX)
+		binder->keys[binder->keys_count++] = key;
 }
 
-/* The least that one pod of the class costs in the shape, of a node that is full of it. */
-static double usd_of_pod(struct planner *planner, const struct pod_class *class,
+static double usd_of_pod(const struct planner *planner, const struct pod_class *class,
 			 struct shape *shape)
 {
 	const struct pool_table *pool = &planner->pools[shape->pool];
@@ -132,87 +166,176 @@ static double usd_of_pod(struct planner *planner, const struct pod_class *class,
 	return best;
 }
 
-static bool stands_in(const struct planner *planner, const struct existing *existing,
-		      const struct topology_key *key, uint32_t domain)
-{
-	char text[128];
-
-	return str_equal(existing_label(planner, existing, key->name, text, sizeof(text)),
-			 key->values.at[domain]);
-}
-
-static void look_at_domain(struct binder *binder, struct choice *choice, uint32_t domain)
+static struct shape *spot_shape(struct binder *binder, const struct spot *spot, size_t p)
 {
 	struct planner *planner = binder->planner;
-	const struct topology_key *key = &planner->keys.at[choice->key];
+	struct shape *shape = binder->class->shapes[spot->alternative * planner->pools_count + p];
 
-	choice->usd[domain] = INFINITY;
+	for (size_t k = 0; shape && k < binder->keys_count; k++)
+		shape = domain_shape(planner, shape, binder->keys[k], spot->domains[k]);
+	return shape;
+}
+
+/* Of the heaviest pools that could have it. */
+static double spot_usd(struct binder *binder, const struct spot *spot)
+{
+	struct planner *planner = binder->planner;
+	double usd = INFINITY;
+
 	for (size_t p = 0; p < planner->pools_count; p++) {
-		struct shape *shape = binder->class->shapes[p];
+		struct shape *shape = spot_shape(binder, spot, p);
 
-		shape = shape ? domain_shape(planner, shape, key, domain) : NULL;
-		if (!shape)
-			continue;
-		choice->possible[domain] = true;
-		choice->usd[domain] =
-			fmin(choice->usd[domain], usd_of_pod(planner, binder->class, shape));
+		if (p && usd < INFINITY && planner->pools[p].weight != planner->pools[p - 1].weight)
+			break;
+		if (shape)
+			usd = fmin(usd, usd_of_pod(planner, binder->class, shape));
 	}
+	return usd;
+}
+
+static bool exists_in(const struct binder *binder, const struct spot *spot)
+{
+	const struct planner *planner = binder->planner;
+	char text[128];
+
+	vec_for_each (it, &planner->existing) {
+		bool in = !(*it)->given.closed && existing_takes(planner, *it, binder->class);
+
+		for (size_t k = 0; in && k < binder->keys_count; k++) {
+			const struct topology_key *key = &planner->keys.at[binder->keys[k]];
+
+			in = str_equal(existing_label(planner, *it, key->name, text, sizeof(text)),
+				       key->values.at[spot->domains[k]]);
+		}
+		if (in)
+			return true;
+	}
+	return false;
+}
+
+static void add_spots(struct binder *binder, struct spot *spot, size_t k)
+{
+	size_t domains;
+
+	if (binder->spots.count >= SPOTS_MAX)
+		return;
+	if (k == binder->keys_count) {
+		spot->usd = spot_usd(binder, spot);
+		if (spot->usd < INFINITY || (!spot->alternative && exists_in(binder, spot)))
+			*vec_push(&binder->spots) = *spot;
+		return;
+	}
+	domains = binder->planner->keys.at[binder->keys[k]].values.count;
+	for (uint32_t d = 0; d < domains; d++) {
+		spot->domains[k] = d;
+		add_spots(binder, spot, k + 1);
+	}
+}
+
+/* Whether the pod's own words on the topology's label leave the value. */
+static bool says_yes(const struct pod_template *pod, const char *key, const char *value)
+{
+	bool any = !pod->node_required.count;
+
+	vec_for_each (label, &pod->node_selector.list)
+		if (strcmp(label->key, key) == 0 && strcmp(label->value, value) != 0)
+			return false;
+	vec_for_each (term, &pod->node_required) {
+		bool all = true;
+
+		vec_for_each (it, &term->labels.list)
+			if (strcmp(it->key, key) == 0)
+				all = all && label_term_matches(it, value);
+		any = any || all;
+	}
+	return any;
+}
+
+/* As Karpenter counts: every domain that a pool could offer and the pod's words on it leave, and
+ * those of nodes that are there. */
+static bool is_eligible(struct binder *binder, const struct rule *rule, uint32_t key,
+			uint32_t domain)
+{
+	struct planner *planner = binder->planner;
+	const struct topology_key *topology = &planner->keys.at[key];
+	const struct pod_template *pod = binder->class->pod;
+	const char *value = topology->values.at[domain];
+	char text[128];
+
+	if (!rule->ignore_affinity && !says_yes(pod, topology->name, value))
+		return false;
+	for (size_t p = 0; p < planner->pools_count; p++)
+		if (planner->pools[p].all &&
+		    (!rule->honor_taints || pool_tolerated(planner->pools[p].pool, pod, false)) &&
+		    domain_shape(planner, planner->pools[p].all, key, domain))
+			return true;
 	vec_for_each (it, &planner->existing)
-		if (!choice->possible[domain] && !(*it)->given.closed &&
-		    stands_in(planner, *it, key, domain) &&
-		    existing_takes(planner, *it, binder->class))
-			choice->possible[domain] = true;
+		if (str_equal(existing_label(planner, *it, topology->name, text, sizeof(text)),
+			      value))
+			return true;
+	return false;
 }
 
-static void look_at(struct binder *binder, struct choice *choice)
+static void find_eligible(struct binder *binder)
 {
-	choice->domains = binder->planner->keys.at[choice->key].values.count;
-	choice->possible = calloc(choice->domains + 1, sizeof(*choice->possible));
-	choice->usd = calloc(choice->domains + 1, sizeof(*choice->usd));
-	if (!choice->possible || !choice->usd)
-		abort();
-	for (uint32_t d = 0; d < choice->domains; d++)
-		look_at_domain(binder, choice, d);
+	struct planner *planner = binder->planner;
+
+	for (size_t k = 0; k < binder->keys_count; k++) {
+		size_t domains = planner->keys.at[binder->keys[k]].values.count;
+
+		binder->eligible[k] = calloc(domains + 1, sizeof(bool));
+		if (!binder->eligible[k])
+			abort();
+		vec_for_each (rule, &binder->class->domains)
+			if (rule->kind == RULE_SPREAD &&
+			    planner->counters.at[rule->counter]->key == binder->keys[k])
+				for (uint32_t d = 0; d < domains; d++)
+					binder->eligible[k][d] |=
+						is_eligible(binder, rule, binder->keys[k], d);
+	}
 }
 
-static uint32_t count_in(struct counter *counter, uint32_t domain)
-{
-	return domain < counter->counts.count ? counter->counts.at[domain] : 0;
-}
+/* ---- one pod ---- */
 
-static void count_add(struct counter *counter, uint32_t domain, uint32_t count)
+static size_t key_of_rule(const struct binder *binder, const struct rule *rule)
 {
-	while (counter->counts.count <= domain)
-		*vec_push(&counter->counts) = 0;
-	counter->counts.at[domain] += count;
-	counter->total += count;
+	uint32_t key = binder->planner->counters.at[rule->counter]->key;
+	size_t k = 0;
+
+	while (k < binder->keys_count && binder->keys[k] != key)
+		k++;
+	return k;
 }
 
 /* The least count of the domains that take part; with fewer of them than minDomains it is none. */
-static uint32_t least_count(const struct choice *choice, const struct rule *rule,
-			    struct counter *counter)
+static uint32_t least_count(const struct binder *binder, const struct rule *rule)
 {
+	const struct counter *counter = binder->planner->counters.at[rule->counter];
+	size_t k = key_of_rule(binder, rule);
 	uint32_t least = UINT32_MAX;
 	int32_t domains = 0;
 
-	for (uint32_t d = 0; d < choice->domains; d++)
-		if (choice->possible[d]) {
+	for (uint32_t d = 0; d < binder->planner->keys.at[counter->key].values.count; d++)
+		if (binder->eligible[k][d]) {
 			domains++;
 			least = MIN(least, count_in(counter, d));
 		}
 	return domains < rule->min_domains || least == UINT32_MAX ? 0 : least;
 }
 
-static bool rule_lets(const struct binder *binder, const struct choice *choice,
-		      const struct rule *rule, uint32_t domain)
+static bool rule_lets(const struct binder *binder, size_t index, const struct spot *spot)
 {
-	struct counter *counter = binder->planner->counters.at[rule->counter];
-	uint32_t count = count_in(counter, domain);
+	const struct rule *rule = &binder->class->domains.at[index];
+	const struct counter *counter = binder->planner->counters.at[rule->counter];
+	size_t k = key_of_rule(binder, rule);
+	uint32_t count;
 
+	if (k == binder->keys_count)
+		return true;
+	count = count_in(counter, spot->domains[k]);
 	switch (rule->kind) {
 	case RULE_SPREAD:
-		return count + rule->self <=
-		       least_count(choice, rule, counter) + (uint32_t)rule->max_skew;
+		return count + rule->self <= binder->least[index] + (uint32_t)rule->max_skew;
 	case RULE_ANTI:
 		return count == 0;
 	case RULE_AFFINITY:
@@ -221,79 +344,94 @@ static bool rule_lets(const struct binder *binder, const struct choice *choice,
 	return false;
 }
 
+static bool all_let(const struct binder *binder, const struct spot *spot)
+{
+	for (size_t i = 0; i < binder->class->domains.count; i++)
+		if (!rule_lets(binder, i, spot))
+			return false;
+	return true;
+}
+
 /* Where the class has no rule of its own, it keeps even what others count. */
-static double crowd(const struct binder *binder, uint32_t key, uint32_t domain)
+static double crowd(const struct binder *binder, const struct spot *spot)
 {
 	double count = 0;
 
 	vec_for_each (it, &binder->class->domain_adds) {
-		struct counter *counter = binder->planner->counters.at[*it];
+		const struct counter *counter = binder->planner->counters.at[*it];
 
-		if (counter->key == key && !counter->owners)
-			count += count_in(counter, domain);
+		for (size_t k = 0; k < binder->keys_count; k++)
+			if (binder->keys[k] == counter->key && !counter->owners)
+				count += count_in(counter, spot->domains[k]);
 	}
 	return count;
 }
 
-static bool has_rule(const struct binder *binder, uint32_t key)
+/* The cheapest spot that the rules let; one where only a node that is there could take it counts as
+ * cheap: it costs nothing, if there is room. */
+static struct spot *choose(struct binder *binder)
 {
-	vec_for_each (rule, &binder->class->domains)
-		if (binder->planner->counters.at[rule->counter]->key == key)
-			return true;
-	return false;
-}
+	struct spot *best = NULL;
+	double least = INFINITY;
 
-static bool choose(struct binder *binder, struct choice *choice, uint32_t *out)
-{
-	double best = INFINITY;
-	bool found = false, ruled = has_rule(binder, choice->key);
+	for (size_t i = 0; i < binder->class->domains.count; i++)
+		if (binder->class->domains.at[i].kind == RULE_SPREAD)
+			binder->least[i] = least_count(binder, &binder->class->domains.at[i]);
+	vec_for_each (spot, &binder->spots) {
+		double score = binder->class->domains.count ? spot->usd : crowd(binder, spot);
 
-	for (uint32_t d = 0; d < choice->domains; d++) {
-		bool let = choice->possible[d];
-		double score = ruled ? choice->usd[d] : crowd(binder, choice->key, d);
-
-		vec_for_each (rule, &binder->class->domains)
-			if (let && binder->planner->counters.at[rule->counter]->key == choice->key)
-				let = rule_lets(binder, choice, rule, d);
-		if (!let || (found && score >= best))
-			continue;
-		best = score;
-		*out = d;
-		found = true;
+		if (!best || score < least) {
+			if (!all_let(binder, spot))
+				continue;
+			best = spot;
+			least = score;
+		}
 	}
-	return found;
+	return best;
 }
 
 /* ---- items ---- */
 
-static struct item *item_of(struct binder *binder)
+static struct binding *binding_of(struct binder *binder, const struct spot *spot)
+{
+	struct planner *planner = binder->planner;
+	struct binding *binding;
+
+	vec_for_each (it, &binder->class->bindings)
+		if ((*it)->alternative == spot->alternative &&
+		    (*it)->domains_count == binder->keys_count &&
+		    memcmp((*it)->keys, binder->keys, binder->keys_count * sizeof(uint32_t)) == 0 &&
+		    memcmp((*it)->domains, spot->domains, binder->keys_count * sizeof(uint32_t)) ==
+			    0)
+			return *it;
+	binding = calloc(1, sizeof(*binding));
+	if (!binding)
+		abort();
+	*vec_push(&binder->class->bindings) = binding;
+	binding->class = binder->class;
+	binding->alternative = spot->alternative;
+	binding->domains_count = binder->keys_count;
+	memcpy(binding->keys, binder->keys, sizeof(binding->keys));
+	memcpy(binding->domains, spot->domains, sizeof(binding->domains));
+	binding->shapes = calloc(planner->pools_count + 1, sizeof(struct shape *));
+	if (!binding->shapes)
+		abort();
+	for (size_t p = 0; p < planner->pools_count && spot->alternative != UINT32_MAX; p++)
+		binding->shapes[p] = spot_shape(binder, spot, p);
+	return binding;
+}
+
+static struct item *item_of(struct binder *binder, struct spot *spot)
 {
 	struct planner *planner = binder->planner;
 	struct item *item;
 
-	for (size_t i = binder->first_item; i < planner->items.count; i++)
-		if (memcmp(planner->items.at[i].domains, binder->chosen,
-			   binder->count * sizeof(uint32_t)) == 0)
-			return &planner->items.at[i];
+	if (spot->item != SIZE_MAX)
+		return &planner->items.at[spot->item];
+	spot->item = planner->items.count;
 	item = vec_push(&planner->items);
 	item->class = binder->class;
-	item->domains_count = binder->count;
-	item->shapes = calloc(planner->pools_count + 1, sizeof(struct shape *));
-	if (!item->shapes)
-		abort();
-	for (size_t i = 0; i < binder->count; i++) {
-		item->keys[i] = binder->choices[i].key;
-		item->domains[i] = binder->chosen[i];
-	}
-	for (size_t p = 0; p < planner->pools_count; p++) {
-		struct shape *shape = binder->class->shapes[p];
-
-		for (size_t i = 0; shape && i < binder->count; i++)
-			shape = domain_shape(planner, shape,
-					     &planner->keys.at[binder->choices[i].key],
-					     binder->chosen[i]);
-		item->shapes[p] = shape;
-	}
+	item->binding = binding_of(binder, spot);
 	return item;
 }
 
@@ -302,23 +440,10 @@ static void count_item(struct planner *planner, const struct item *item, uint32_
 	vec_for_each (it, &item->class->domain_adds) {
 		struct counter *counter = planner->counters.at[*it];
 
-		for (size_t i = 0; i < item->domains_count; i++)
-			if (item->keys[i] == counter->key)
-				count_add(counter, item->domains[i], count);
+		for (size_t i = 0; i < item->binding->domains_count; i++)
+			if (item->binding->keys[i] == counter->key)
+				count_add(counter, item->binding->domains[i], count);
 	}
-}
-
-static bool bind_pod(struct binder *binder)
-{
-	struct item *item;
-
-	for (size_t i = 0; i < binder->count; i++)
-		if (!choose(binder, &binder->choices[i], &binder->chosen[i]))
-			return false;
-	item = item_of(binder);
-	item->count++;
-	count_item(binder->planner, item, 1);
-	return true;
 }
 
 void unbind(struct planner *planner, struct item *item)
@@ -328,27 +453,47 @@ void unbind(struct planner *planner, struct item *item)
 	item->count = 0;
 }
 
+static void bind_pods(struct binder *binder)
+{
+	struct pod_class *class = binder->class;
+	struct spot *spot;
+
+	while (class->taken < class->pods.count && (spot = choose(binder))) {
+		struct item *item = item_of(binder, spot);
+		/* Without topologies the choice is the same for all. */
+		uint32_t count =
+			binder->keys_count ? 1 : (uint32_t)(class->pods.count - class->taken);
+
+		item->count += count;
+		class->taken += count;
+		count_item(binder->planner, item, count);
+	}
+}
+
 /* Whether any was bound. */
 static bool bind_class(struct planner *planner, struct pod_class *class)
 {
-	struct binder binder = {
-		.planner = planner, .class = class, .first_item = planner->items.count};
+	struct binder binder = {.planner = planner, .class = class};
+	struct spot spot = {.item = SIZE_MAX};
 	size_t before = class->taken;
 
-	if (class->taken == class->pods.count)
+	if (class->taken == class->pods.count || class->impossible)
 		return false;
 	vec_for_each (rule, &class->domains)
 		note_key(&binder, rule->counter);
 	vec_for_each (it, &class->domain_adds)
 		note_key(&binder, *it);
-	for (size_t i = 0; i < binder.count; i++)
-		look_at(&binder, &binder.choices[i]);
-	while (class->taken < class->pods.count && bind_pod(&binder))
-		class->taken++;
-	for (size_t i = 0; i < binder.count; i++) {
-		free(binder.choices[i].possible);
-		free(binder.choices[i].usd);
-	}
+	binder.least = calloc(class->domains.count + 1, sizeof(*binder.least));
+	if (!binder.least)
+		abort();
+	for (; spot.alternative < class->alternatives; spot.alternative++)
+		add_spots(&binder, &spot, 0);
+	find_eligible(&binder);
+	bind_pods(&binder);
+	for (size_t k = 0; k < binder.keys_count; k++)
+		free(binder.eligible[k]);
+	free(binder.least);
+	vec_free(&binder.spots);
 	return class->taken > before;
 }
 
@@ -396,4 +541,23 @@ void count_domains(struct planner *planner, const struct pod_class *class,
 		if (value)
 			count_add(counter, domain_of(key, value, true), count);
 	}
+}
+
+struct binding *binding_at(struct planner *planner, struct pod_class *class,
+			   const struct existing *existing)
+{
+	struct binder binder = {.planner = planner, .class = class};
+	struct spot spot = {.alternative = UINT32_MAX};
+	char text[128];
+
+	vec_for_each (it, &class->domain_adds)
+		note_key(&binder, *it);
+	for (size_t k = 0; k < binder.keys_count; k++) {
+		struct topology_key *key = &planner->keys.at[binder.keys[k]];
+		const char *value =
+			existing_label(planner, existing, key->name, text, sizeof(text));
+
+		spot.domains[k] = value ? domain_of(key, value, true) : UINT32_MAX;
+	}
+	return binding_of(&binder, &spot);
 }

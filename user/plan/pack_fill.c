@@ -47,7 +47,7 @@ static double score(const struct filling *f, const struct size *size)
 /* The bin's shape with the item on it; NULL: it cannot be there. */
 static struct shape *narrowed(const struct filling *f, const struct item *item)
 {
-	struct shape *shape = f->bin->shape, *other = item->shapes[shape->pool];
+	struct shape *shape = f->bin->shape, *other = item->binding->shapes[shape->pool];
 
 	other = other ? shape_meet(f->planner, shape, other) : NULL;
 	return other && types_has(other->types, f->type) ? other : NULL;
@@ -73,14 +73,21 @@ static bool leaves_values(const struct filling *f, const struct shape *shape,
 	return keeps_values(f->planner, shape, &load, NULL);
 }
 
+/* Where the first goes, all that want to be with it on the same host have to follow. */
+static bool room_for_company(const struct filling *f, const struct item *item)
+{
+	return amounts_fit(f->planner, &f->room, &item->class->need, item->count) == item->count ||
+	       !starts_company(f->planner, f->bin, item->class);
+}
+
 static bool may_go(struct filling *f, const struct item *item)
 {
 	struct shape *shape;
 
-	if (!bin_room(f->planner, f->bin, item->class, 1))
+	if (!bin_room(f->planner, f->bin, item->class, 1) || !room_for_company(f, item))
 		return false;
 	if (f->bin->existing)
-		return item_on_existing(f->planner, f->bin->existing, item);
+		return binding_on_existing(f->planner, f->bin->existing, item->binding);
 	shape = narrowed(f, item);
 	return shape && dearer(f, shape) <= f->dearer_up_to * item->value &&
 	       leaves_values(f, shape, item);
@@ -140,7 +147,7 @@ void fill_put(struct filling *f, struct item *item, uint32_t count)
 {
 	if (!f->bin->existing)
 		f->bin->shape = narrowed(f, item);
-	bin_add(f->planner, f->bin, item->class, count);
+	bin_add(f->planner, f->bin, item->binding, count);
 	for (size_t r = 0; r < f->planner->resources; r++)
 		f->room.of[r] -= item->class->need.of[r] * count;
 	item->count -= count;
@@ -156,7 +163,26 @@ static uint32_t portion(const struct filling *f, const struct item *item)
 	if (!f->bin->existing && f->planner->pools[f->bin->shape->pool].min_values.count)
 		return 1; /* each may be the one that leaves too few values */
 	count = bin_room(f->planner, f->bin, item->class, count);
+	if (starts_company(f->planner, f->bin, item->class))
+		return count;
 	return MAX(1U, count / 8);
+}
+
+/* Those that can be nowhere but where others of their company are. */
+static void fill_company(struct filling *f)
+{
+	vec_for_each (item, &f->planner->items) {
+		uint32_t count;
+
+		if (!item->count || !follows(item->class) || !may_go(f, item))
+			continue;
+		count = amounts_fit(f->planner, &f->room, &item->class->need, item->count);
+		count = bin_room(f->planner, f->bin, item->class, count);
+		if (count && !f->planner->pools_with_values)
+			fill_put(f, item, count);
+		while (f->planner->pools_with_values && item->count && count-- && may_go(f, item))
+			fill_put(f, item, 1);
+	}
 }
 
 void fill(struct filling *f)
@@ -166,6 +192,8 @@ void fill(struct filling *f)
 	for (int dear = 0; dear < 2; dear++) {
 		f->dearer_up_to = dear;
 		f->turn = ++f->planner->turn;
+		if (f->planner->companies && f->given.count)
+			fill_company(f);
 		if (f->planner->tight && (item = next_item(f, true)))
 			fill_put(f, item, 1);
 		f->turn = ++f->planner->turn;
@@ -183,7 +211,7 @@ void fill_undo(struct filling *f)
 	vec_for_each (it, &f->given) {
 		struct item *item = &planner->items.at[it->item];
 
-		bin_remove(planner, f->bin, item->class, it->count);
+		bin_remove(planner, f->bin, item->binding, it->count);
 		if (!item->count)
 			size_note(planner, it->item);
 		item->count += it->count;
@@ -236,21 +264,31 @@ void sizes_free(struct planner *planner)
 	vec_free(&planner->sizes);
 }
 
-/* ---- nodes that exist ---- */
+/* ---- nodes that stand ---- */
 
-void fill_existing(struct planner *planner)
+static bool room_of(const struct planner *planner, struct bin *bin, struct filling *f)
+{
+	*f = (struct filling){.planner = (struct planner *)planner, .bin = bin, .type = bin->type};
+	if (bin->existing) {
+		bin_left(planner, bin, &f->room);
+		return !bin->existing->given.closed;
+	}
+	for (size_t r = 0; r < planner->resources; r++)
+		f->room.of[r] =
+			planner->pools[bin->shape->pool].free[bin->type].of[r] - bin->load.of[r];
+	return true;
+}
+
+void fill_standing(struct planner *planner)
 {
 	vec_for_each (it, &planner->bins) {
-		struct filling f = {.planner = planner, .bin = *it, .type = NO_TYPE};
-		const struct existing *existing = f.bin->existing;
+		struct filling f;
 
-		if (!existing || existing->given.closed)
+		if (!room_of(planner, *it, &f))
 			continue;
-		f.room = existing->free;
-		for (size_t r = 0; r < planner->resources; r++)
-			f.room.of[r] -= f.bin->load.of[r] +
-					MAX(0, existing->expected.of[r] - existing->there.of[r]);
 		fill(&f);
+		if (f.given.count && !(*it)->existing)
+			bin_settle(planner, *it);
 		vec_free(&f.given);
 	}
 }

@@ -38,13 +38,14 @@ static void read_values(const struct planner *planner, const struct pool_table *
 	}
 }
 
-void min_values_read(const struct planner *planner, struct pool_table *pool)
+void min_values_read(struct planner *planner, struct pool_table *pool)
 {
 	vec_for_each (term, &pool->pool->requirements.list) {
 		struct min_values *min;
 
 		if (!term->min_values)
 			continue;
+		planner->pools_with_values = true;
 		min = vec_push(&pool->min_values);
 		min->key = term->key;
 		min->least = term->min_values;

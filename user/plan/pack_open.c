@@ -17,18 +17,6 @@ struct candidate {
 	double rank;
 };
 
-static struct bin *bin_new(struct planner *planner, struct shape *shape)
-{
-	struct bin *bin = calloc(1, sizeof(*bin));
-
-	if (!bin)
-		abort();
-	bin->shape = shape;
-	bin->type = NO_TYPE;
-	*vec_push(&planner->bins) = bin;
-	return bin;
-}
-
 /* Fills the bin as that type with the seed first. What it is worth for its price; 0: nothing. */
 static double try_type(struct filling *f, struct item *seed, const struct candidate *candidate)
 {
@@ -51,9 +39,25 @@ static double try_type(struct filling *f, struct item *seed, const struct candid
 	return f->value / fmax(usd, 1e-6);
 }
 
+/* What a node for the seed has to carry at least: with it all that must be on the same host. */
+static void least_load(struct planner *planner, const struct bin *empty, const struct item *seed,
+		       struct amounts *out)
+{
+	bool company = starts_company(planner, empty, seed->class);
+
+	*out = seed->class->need;
+	vec_for_each (item, &planner->items) {
+		bool same = company && item->class == seed->class;
+		uint32_t more = same ? item->count - (item == seed) : 0;
+
+		for (size_t r = 0; more && r < planner->resources; r++)
+			out->of[r] += item->class->need.of[r] * more;
+	}
+}
+
 /* The most promising types for the seed, by what a full node of them could be worth. */
-static size_t candidates_in(struct planner *planner, const struct item *seed, struct shape *shape,
-			    struct candidate *out, size_t count)
+static size_t candidates_in(struct planner *planner, const struct amounts *least,
+			    struct shape *shape, struct candidate *out, size_t count)
 {
 	const struct pool_table *pool = &planner->pools[shape->pool];
 
@@ -62,7 +66,7 @@ static size_t candidates_in(struct planner *planner, const struct item *seed, st
 		struct candidate new = {.shape = shape, .type = shape->front[i].type};
 		size_t at = count;
 
-		if (!amounts_fit(planner, &pool->free[new.type], &seed->class->need, 1) ||
+		if (!amounts_fit(planner, &pool->free[new.type], least, 1) ||
 		    !limit_allows(planner, pool, &pool->whole[new.type], NULL))
 			continue;
 		new.rank = (value_of(planner, &pool->free[new.type]) +
@@ -82,55 +86,63 @@ static size_t candidates_in(struct planner *planner, const struct item *seed, st
 }
 
 /* Pools of the same weight compete by price; a lighter one is asked when no heavier one can. */
-static size_t candidates_of(struct planner *planner, const struct item *seed, struct candidate *out)
+static size_t candidates_of(struct planner *planner, const struct item *seed,
+			    const struct amounts *least, struct candidate *out)
 {
 	size_t count = 0;
 
 	for (size_t p = 0; p < planner->pools_count; p++) {
+		struct shape *shape = seed->binding->shapes[p];
+
 		if (p && count && planner->pools[p].weight != planner->pools[p - 1].weight)
 			break;
-		if (seed->shapes[p] && planner->pools[p].nodes_used < planner->pools[p].nodes_limit)
-			count = candidates_in(planner, seed, seed->shapes[p], out, count);
+		if (shape && planner->pools[p].nodes_used < planner->pools[p].nodes_limit)
+			count = candidates_in(planner, least, shape, out, count);
 	}
 	return count;
 }
 
-static void hold(struct planner *planner, const struct bin *bin)
+static struct candidate *best_of(struct filling *f, struct item *seed, struct candidate *candidates,
+				 size_t count)
 {
-	struct pool_table *pool = &planner->pools[bin->shape->pool];
-
-	pool->nodes_used++;
-	pool->nodes_new++;
-	for (size_t r = 0; r < planner->resources; r++)
-		pool->used.of[r] += bin->held.of[r];
-}
-
-/* What it is worth; 0: no node can be opened for it. */
-static double open_node(struct planner *planner, struct item *seed)
-{
-	struct candidate candidates[CANDIDATES], *best = NULL;
-	size_t count = candidates_of(planner, seed, candidates);
-	struct filling f = {.planner = planner};
+	struct candidate *best = NULL;
 	double most = 0;
 
-	if (!count)
-		return 0;
-	f.bin = bin_new(planner, candidates[0].shape);
 	for (size_t i = 0; i < count; i++) {
 		double worth;
 
 		if (candidates[i].rank <= most)
 			break; /* even full it would be worth less */
-		worth = try_type(&f, seed, &candidates[i]);
-		fill_undo(&f);
+		worth = try_type(f, seed, &candidates[i]);
+		fill_undo(f);
 		if (worth > most) {
 			most = worth;
 			best = &candidates[i];
 		}
 	}
+	return best;
+}
+
+/* What it is worth; 0: no node can be opened for it. */
+static double open_node(struct planner *planner, struct item *seed)
+{
+	static const struct bin empty;
+	struct candidate candidates[CANDIDATES], *best = NULL;
+	struct filling f = {.planner = planner};
+	struct amounts least;
+	size_t count;
+
+	least_load(planner, &empty, seed, &least);
+	count = candidates_of(planner, seed, &least, candidates);
+	if (!count)
+		count = candidates_of(planner, seed, &seed->class->need, candidates);
+	if (!count)
+		return 0;
+	f.bin = bin_new(planner, candidates[0].shape);
+	best = best_of(&f, seed, candidates, count);
 	if (best) {
 		try_type(&f, seed, best);
-		hold(planner, f.bin);
+		bin_take(planner, f.bin);
 	} else {
 		bin_free(f.bin);
 		planner->bins.count--;

@@ -47,6 +47,7 @@ static void add_rule(struct planner *planner, struct pod_class *class, const str
 {
 	bool host = planner->keys.at[planner->counters.at[rule->counter]->key].kind == KEY_HOST;
 
+	planner->companies = planner->companies || (host && rule->kind == RULE_AFFINITY);
 	if (host)
 		*vec_push(&class->hosts) = *rule;
 	else
@@ -74,7 +75,7 @@ static void count_placed(struct planner *planner, struct counter *counter)
 {
 	vec_for_each (bin, &planner->bins)
 		vec_for_each (slot, &(*bin)->slots)
-			if (class_adds(slot->class, counter->id))
+			if (class_adds(slot->binding->class, counter->id))
 				bin_count(planner, *bin, counter->id, slot->count);
 }
 

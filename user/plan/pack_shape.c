@@ -220,4 +220,5 @@ void shapes_free(struct planner *planner)
 	vec_free(&planner->shapes);
 	map_free(&planner->shapes_by_hash);
 	map_free(&planner->meets);
+	map_free(&planner->domain_shapes);
 }

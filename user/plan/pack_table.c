@@ -244,6 +244,12 @@ int table_build(struct planner *planner)
 	collect_resources(planner);
 	for (size_t i = 0; r == 0 && i < planner->pools_count; i++)
 		r = build_pool(planner, &planner->pools[i]);
+	for (uint32_t i = 0; r == 0 && i < planner->pools_count; i++) {
+		struct pool_table *table = &planner->pools[i];
+
+		table->all =
+			shape_intern(planner, i, table->zones, table->capacity_types, table->types);
+	}
 	return r;
 }
 
@@ -268,16 +274,22 @@ void table_free(struct planner *planner)
 static void add_daemon(struct planner *planner, struct pod_class *class)
 {
 	for (size_t p = 0; p < planner->pools_count; p++) {
-		const struct shape *shape = class->shapes[p];
+		struct pool_table *table = &planner->pools[p];
 
-		for (size_t i = 0; shape && i < shape->count; i++)
-			for (size_t r = 0; r < planner->resources; r++) {
-				struct pool_table *table = &planner->pools[p];
-				uint16_t type = shape->by_price[i].type;
+		for (size_t t = 0; t < planner->catalog->types_count; t++) {
+			bool runs = false;
 
-				table->daemons[type].of[r] += class->need.of[r];
-				table->free[type].of[r] -= class->need.of[r];
+			for (uint32_t a = 0; a < class->alternatives && !runs; a++) {
+				const struct shape *shape =
+					class->shapes[a * planner->pools_count + p];
+
+				runs = shape && types_has(shape->types, t);
 			}
+			for (size_t r = 0; runs && r < planner->resources; r++) {
+				table->daemons[t].of[r] += class->need.of[r];
+				table->free[t].of[r] -= class->need.of[r];
+			}
+		}
 	}
 }
 

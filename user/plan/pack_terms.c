@@ -141,16 +141,19 @@ static const struct node_term *preferred(const struct pod_template *pod, uint32_
 	return best;
 }
 
-struct shape *shape_by_terms(struct planner *planner, uint32_t p, const struct pod_class *class)
+struct shape *shape_by_terms(struct planner *planner, uint32_t p, const struct pod_class *class,
+			     uint32_t alternative)
 {
 	const struct pool_table *pool = &planner->pools[p];
 	const struct pod_template *pod = class->pod;
-	struct given_up given = class->given_up;
-	_cleanup_free_ uint64_t *types = calloc(planner->words + 1, sizeof(*types));
+	const struct node_term *prefers = preferred(pod, class->given_up.node_preferred);
+	_cleanup_free_ uint64_t *types = NULL;
 	uint64_t zones = pool->zones;
 	uint32_t capacity_types = pool->capacity_types;
-	const struct node_term *prefers = preferred(pod, given.node_preferred);
 
+	if (!pod->node_selector.list.count && !pod->node_required.count && !prefers)
+		return pool->all;
+	types = calloc(planner->words + 1, sizeof(*types));
 	if (!types)
 		abort();
 	memcpy(types, pool->types, planner->words * sizeof(*types));
@@ -161,9 +164,9 @@ struct shape *shape_by_terms(struct planner *planner, uint32_t p, const struct p
 		if (!narrow_by_term(planner, pool, &term, &zones, &capacity_types, types))
 			return NULL;
 	}
-	if (given.node_required < pod->node_required.count &&
-	    !narrow_by_terms(planner, pool, &pod->node_required.at[given.node_required].labels,
-			     &zones, &capacity_types, types))
+	if (alternative < pod->node_required.count &&
+	    !narrow_by_terms(planner, pool, &pod->node_required.at[alternative].labels, &zones,
+			     &capacity_types, types))
 		return NULL;
 	if (prefers &&
 	    !narrow_by_terms(planner, pool, &prefers->labels, &zones, &capacity_types, types))

@@ -93,10 +93,13 @@ static void view_bin(struct planner *planner, const struct bin *bin, size_t *giv
 		vec_for_each (pod, &bin->existing->bound)
 			*vec_push(&node->pods) = *pod;
 	}
-	vec_for_each (slot, &bin->slots)
-		for (uint32_t i = slot->bound;
-		     i < slot->count && given[slot->class->id] < slot->class->pods.count; i++)
-			*vec_push(&node->pods) = slot->class->pods.at[given[slot->class->id]++];
+	vec_for_each (slot, &bin->slots) {
+		struct pod_class *class = slot->binding->class;
+
+		for (uint32_t n = slot->bound; n < slot->count && given[class->id] < class->taken;
+		     n++)
+			*vec_push(&node->pods) = class->pods.at[given[class->id]++];
+	}
 	node->new_pods = node->pods.count - (bin->existing ? bin->existing->bound.count : 0);
 	view_requests(planner, bin, node);
 	if (!bin->shape)

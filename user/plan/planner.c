@@ -34,8 +34,6 @@ void planner_free(struct planner *planner)
 	if (!planner)
 		return;
 	view_clear(planner);
-	vec_for_each (item, &planner->items)
-		free(item->shapes);
 	vec_free(&planner->items);
 	bins_free(planner);
 	pod_classes_free(planner);
@@ -141,6 +139,7 @@ static int add_bound(struct planner *planner, const struct pod_template *pods)
 {
 	struct bin *bin = bin_of_name(planner, pods->node_name);
 	struct pod_class *class = NULL;
+	struct binding *binding;
 	int r;
 
 	if (!bin)
@@ -148,11 +147,12 @@ static int add_bound(struct planner *planner, const struct pod_template *pods)
 	r = class_of(planner, pods, 0, &class);
 	if (r < 0)
 		return r;
+	binding = binding_at(planner, class, bin->existing);
 	for (uint32_t i = 0; i < pods->replicas; i++)
 		*vec_push(&((struct existing *)bin->existing)->bound) = (struct plan_pod){pods, i};
-	bin_add(planner, bin, class, pods->replicas);
+	bin_add(planner, bin, binding, pods->replicas);
 	vec_for_each (slot, &bin->slots)
-		if (slot->class == class)
+		if (slot->binding == binding)
 			slot->bound += pods->replicas;
 	if (pods->of_daemon_set)
 		for (size_t i = 0; i < planner->resources; i++)
@@ -189,10 +189,8 @@ int planner_add_pods(struct planner *planner, const struct pod_template *pods)
 
 static void drop_items(struct planner *planner)
 {
-	vec_for_each (item, &planner->items) {
+	vec_for_each (item, &planner->items)
 		unbind(planner, item);
-		free(item->shapes);
-	}
 	vec_clear(&planner->items);
 	sizes_free(planner);
 }
@@ -217,17 +215,22 @@ static bool relax(struct planner *planner)
 	return any;
 }
 
+static void plan_round(struct planner *planner)
+{
+	bind_classes(planner);
+	sizes_make(planner);
+	price_resources(planner);
+	fill_standing(planner);
+	place_items(planner);
+	drop_items(planner);
+}
+
 int planner_solve(struct planner *planner)
 {
 	view_clear(planner);
 	table_daemons(planner);
 	do {
-		bind_classes(planner);
-		sizes_make(planner);
-		price_resources(planner);
-		fill_existing(planner);
-		open_nodes(planner);
-		drop_items(planner);
+		plan_round(planner);
 	} while (relax(planner));
 	return 0;
 }

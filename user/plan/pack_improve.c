@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Makes what is planned cheaper: a node is dissolved when its pods add less elsewhere than it
+ * costs, two are merged, one is divided, a pod moves to where it adds less than it costs. Each step
+ * lowers the price, so it ends; a plan of very many nodes is given up on after a number of looks.
+ */
+#include <math.h>
+
+#include "plan/pack.h"
+
+#define LOOKS_MAX 200000 /* places that are looked at */
+#define LEAST_GAIN 1e-9
+
+struct move {
+	struct bin *to;
+	struct binding *binding;
+	struct bin before; /* what the node was: shape, type, price */
+};
+
+struct search {
+	struct planner *planner;
+	size_t looks;
+	VEC(struct move) moves;
+};
+
+static void set_growth(struct planner *planner, struct bin *bin, const struct growth *growth)
+{
+	bin_release(planner, bin);
+	bin->shape = growth->shape;
+	bin->type = growth->type;
+	bin->usd = growth->usd;
+}
+
+static void move_to(struct search *s, struct bin *from, struct bin *to, struct binding *binding,
+		    const struct growth *growth)
+{
+	struct planner *planner = s->planner;
+
+	*vec_push(&s->moves) = (struct move){.to = to, .binding = binding, .before = *to};
+	bin_remove(planner, from, binding, 1);
+	if (!to->existing)
+		set_growth(planner, to, growth);
+	bin_add(planner, to, binding, 1);
+	if (!to->existing)
+		bin_take(planner, to);
+}
+
+static void undo_moves(struct search *s, struct bin *from)
+{
+	struct planner *planner = s->planner;
+
+	while (s->moves.count) {
+		struct move *move = &s->moves.at[--s->moves.count];
+		struct bin *to = move->to;
+
+		if (!to->existing)
+			bin_release(planner, to);
+		bin_remove(planner, to, move->binding, 1);
+		bin_add(planner, from, move->binding, 1);
+		if (to->existing)
+			continue;
+		to->shape = move->before.shape;
+		to->type = move->before.type;
+		to->usd = move->before.usd;
+		bin_take(planner, to);
+	}
+}
+
+/* Where one pod of the binding adds the least, apart from where it is. */
+static struct bin *elsewhere(struct search *s, const struct bin *from,
+			     const struct binding *binding, double below, struct growth *out,
+			     double *usd)
+{
+	struct planner *planner = s->planner;
+	struct bin *best = NULL;
+
+	*usd = below;
+	for (size_t i = planner->first_bin; i < planner->bins.count; i++) {
+		struct bin *const *it = &planner->bins.at[i];
+		struct growth growth = {0};
+		double more;
+
+		if (*it == from || (!(*it)->existing && !(*it)->counted))
+			continue;
+		s->looks++;
+		more = bin_growth(planner, *it, binding, 1, &growth);
+		if (more >= *usd)
+			continue;
+		*usd = more;
+		*out = growth;
+		best = *it;
+		if (more <= 0)
+			break;
+	}
+	return best;
+}
+
+static void drop_bin(struct planner *planner, struct bin *bin)
+{
+	for (size_t i = 0; i < planner->bins.count; i++)
+		if (planner->bins.at[i] == bin) {
+			vec_remove(&planner->bins, i);
+			break;
+		}
+	bin_free(bin);
+}
+
+/* All pods of a node to where they add less, together, than it costs. */
+static bool dissolve(struct search *s, struct bin *bin)
+{
+	struct planner *planner = s->planner;
+	double left = bin->usd - LEAST_GAIN;
+
+	vec_clear(&s->moves);
+	bin_release(planner, bin);
+	while (bin->slots.count && s->looks < LOOKS_MAX) {
+		struct binding *binding = bin->slots.at[0].binding;
+		struct growth growth = {0};
+		double usd;
+		struct bin *to = follows(binding->class)
+					 ? NULL
+					 : elsewhere(s, bin, binding, left, &growth, &usd);
+
+		if (!to)
+			break;
+		left -= usd;
+		move_to(s, bin, to, binding, &growth);
+	}
+	if (!bin->slots.count) {
+		drop_bin(planner, bin);
+		return true;
+	}
+	undo_moves(s, bin);
+	bin_take(planner, bin);
+	return false;
+}
+
+/* The price of the node without one pod of the binding. */
+static double usd_without(struct planner *planner, const struct bin *bin,
+			  const struct binding *binding, struct growth *out)
+{
+	struct shape *shape = planner->pools[bin->shape->pool].all;
+	struct amounts load = bin->load;
+
+	for (size_t r = 0; r < planner->resources; r++)
+		load.of[r] -= binding->class->need.of[r];
+	vec_for_each (slot, &bin->slots)
+		if (shape && (slot->binding != binding || slot->count > 1))
+			shape = shape_meet(planner, shape, slot->binding->shapes[bin->shape->pool]);
+	if (!shape)
+		return INFINITY;
+	out->shape = shape;
+	out->type = shape_cheapest(planner, shape, &load, &bin->held, &out->usd);
+	return out->type == NO_TYPE ? INFINITY : out->usd;
+}
+
+/* One pod to where it adds less than its going saves. */
+static bool move_one(struct search *s, struct bin *bin)
+{
+	struct planner *planner = s->planner;
+
+	for (size_t i = 0; i < bin->slots.count && bin->pods > 1; i++) {
+		struct binding *binding = bin->slots.at[i].binding;
+		struct growth left, growth = {0};
+		double saves = bin->usd - usd_without(planner, bin, binding, &left), usd;
+		struct bin *to;
+
+		if (follows(binding->class) || saves <= LEAST_GAIN)
+			continue;
+		to = elsewhere(s, bin, binding, saves - LEAST_GAIN, &growth, &usd);
+		if (!to)
+			continue;
+		vec_clear(&s->moves);
+		bin_release(planner, bin);
+		move_to(s, bin, to, binding, &growth);
+		set_growth(planner, bin, &left);
+		bin_take(planner, bin);
+		return true;
+	}
+	return false;
+}
+
+static int by_price(const void *a, const void *b)
+{
+	const struct bin *x = *(struct bin *const *)a, *y = *(struct bin *const *)b;
+
+	if (x->usd != y->usd)
+		return x->usd > y->usd ? -1 : 1;
+	return (x->pods > y->pods) - (x->pods < y->pods);
+}
+
+static bool improve_each(struct search *s)
+{
+	struct planner *planner = s->planner;
+	VEC(struct bin *) order = {0};
+	bool better = false;
+
+	for (size_t i = planner->first_bin; i < planner->bins.count; i++)
+		if (!planner->bins.at[i]->existing && planner->bins.at[i]->counted)
+			*vec_push(&order) = planner->bins.at[i];
+	if (order.count)
+		qsort(order.at, order.count, sizeof(*order.at), by_price);
+	vec_for_each (it, &order) {
+		if (s->looks >= LOOKS_MAX)
+			break;
+		if (dissolve(s, *it)) {
+			better = true;
+			continue;
+		}
+		while (s->looks < LOOKS_MAX && move_one(s, *it))
+			better = true;
+	}
+	vec_free(&order);
+	return better;
+}
+
+void improve_nodes(struct planner *planner)
+{
+	struct search search = {.planner = planner};
+
+	for (int round = 0; round < 8 && search.looks < LOOKS_MAX; round++)
+		if (!improve_each(&search))
+			break;
+	vec_free(&search.moves);
+}
