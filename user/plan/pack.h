@@ -65,6 +65,7 @@ struct counter {
 	uint32_t id;
 	uint32_t key; /* index into planner.keys */
 	bool owners;
+	bool spread; /* some class spreads by it */
 	uint32_t port; /* of the host, with its protocol: not pods of a selector; 0: none */
 	const char *ip; /* of the port; "": of every address, "*": of any */
 	const struct pod_selector *selector;

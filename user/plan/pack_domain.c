@@ -361,7 +361,7 @@ static double crowd(const struct binder *binder, const struct spot *spot)
 		const struct counter *counter = binder->planner->counters.at[*it];
 
 		for (size_t k = 0; k < binder->keys_count; k++)
-			if (binder->keys[k] == counter->key && !counter->owners)
+			if (binder->keys[k] == counter->key && counter->spread)
 				count += count_in(counter, spot->domains[k]);
 	}
 	return count;
@@ -372,20 +372,21 @@ static double crowd(const struct binder *binder, const struct spot *spot)
 static struct spot *choose(struct binder *binder)
 {
 	struct spot *best = NULL;
-	double least = INFINITY;
+	double least = INFINITY, least_usd = INFINITY;
 
 	for (size_t i = 0; i < binder->class->domains.count; i++)
 		if (binder->class->domains.at[i].kind == RULE_SPREAD)
 			binder->least[i] = least_count(binder, &binder->class->domains.at[i]);
 	vec_for_each (spot, &binder->spots) {
-		double score = binder->class->domains.count ? spot->usd : crowd(binder, spot);
+		double score = binder->class->domains.count ? 0 : crowd(binder, spot);
 
-		if (!best || score < least) {
-			if (!all_let(binder, spot))
-				continue;
-			best = spot;
-			least = score;
-		}
+		if (best && (score > least || (score == least && spot->usd >= least_usd)))
+			continue;
+		if (!all_let(binder, spot))
+			continue;
+		best = spot;
+		least = score;
+		least_usd = spot->usd;
 	}
 	return best;
 }

@@ -47,6 +47,8 @@ static void add_rule(struct planner *planner, struct pod_class *class, const str
 {
 	bool host = planner->keys.at[planner->counters.at[rule->counter]->key].kind == KEY_HOST;
 
+	if (rule->kind == RULE_SPREAD)
+		planner->counters.at[rule->counter]->spread = true;
 	planner->companies = planner->companies || (host && rule->kind == RULE_AFFINITY);
 	if (host)
 		*vec_push(&class->hosts) = *rule;

@@ -108,28 +108,15 @@ static int index_offerings(struct planner *planner)
 
 /* ---- pools ---- */
 
-static bool names_bare_metal(const struct pool *pool)
-{
-	vec_for_each (term, &pool->requirements.list) {
-		if (term->op != LABEL_IN)
-			continue;
-		for (size_t i = 0; i < term->count; i++)
-			if (strstr(term->values[i], "metal"))
-				return true;
-	}
-	return false;
-}
-
 static void narrow_pool(struct planner *planner, struct pool_table *table)
 {
 	const struct catalog *catalog = planner->catalog;
-	bool bare_metal = names_bare_metal(table->pool);
 
 	table->zones =
 		planner->zones_count == ZONES_MAX ? ~0ULL : (1ULL << planner->zones_count) - 1;
 	table->capacity_types = (1U << CAPACITY_TYPES) - 1;
 	for (size_t i = 0; i < catalog->types_count; i++)
-		if (catalog->types[i].vcpus && (bare_metal || !catalog->types[i].bare_metal))
+		if (catalog->types[i].vcpus)
 			table->types[i / 64] |= 1ULL << (i % 64);
 	vec_for_each (term, &table->pool->requirements.list) {
 		if (!narrow_by_term(planner, table, term, &table->zones, &table->capacity_types,
