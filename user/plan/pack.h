@@ -112,6 +112,7 @@ struct pod_class {
 	VEC(struct plan_pod) pods; /* all of it; those from `taken` on want a place */
 	size_t taken;
 	VEC(struct binding *) bindings;
+	VEC(const struct binding *) closed; /* those whose domains had no room for all */
 };
 
 /* One domain of each topology that matters to a class, and one alternative of its affinity: where
@@ -327,6 +328,11 @@ void rules_free(struct planner *planner);
 void key_domains(struct planner *planner, struct topology_key *key);
 /* Binds what waits of the classes to domains and adds items; what cannot be bound stays waiting. */
 void bind_classes(struct planner *planner);
+/* Closes the domains in which pods found no room, to those that spread over them: what stands in
+ * the others may then be too much. Whether there is one more. */
+bool close_domains(struct planner *planner);
+/* Counts so many pods more, or with a negative count fewer, in the domains of the binding. */
+void count_binding(struct planner *planner, const struct binding *binding, int32_t count);
 /* Of pods that stand on an existing node. */
 struct binding *binding_at(struct planner *planner, struct pod_class *class,
 			   const struct existing *existing);

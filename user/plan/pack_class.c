@@ -219,6 +219,7 @@ void pod_classes_free(struct planner *planner)
 			free(*binding);
 		}
 		vec_free(&class->bindings);
+		vec_free(&class->closed);
 		free(class->shapes);
 		free(class->key);
 		free(class);

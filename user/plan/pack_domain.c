@@ -213,6 +213,16 @@ static bool exists_in(const struct binder *binder, const struct spot *spot)
 	return false;
 }
 
+static bool is_closed(const struct binder *binder, const struct spot *spot)
+{
+	vec_for_each (it, &binder->class->closed)
+		if ((*it)->alternative == spot->alternative &&
+		    memcmp((*it)->domains, spot->domains, binder->keys_count * sizeof(uint32_t)) ==
+			    0)
+			return true;
+	return false;
+}
+
 static void add_spots(struct binder *binder, struct spot *spot, size_t k)
 {
 	size_t domains;
@@ -221,6 +231,8 @@ static void add_spots(struct binder *binder, struct spot *spot, size_t k)
 		return;
 	if (k == binder->keys_count) {
 		spot->usd = spot_usd(binder, spot);
+		if (is_closed(binder, spot))
+			return;
 		if (spot->usd < INFINITY || (!spot->alternative && exists_in(binder, spot)))
 			*vec_push(&binder->spots) = *spot;
 		return;
@@ -436,20 +448,20 @@ static struct item *item_of(struct binder *binder, struct spot *spot)
 	return item;
 }
 
-static void count_item(struct planner *planner, const struct item *item, uint32_t count)
+void count_binding(struct planner *planner, const struct binding *binding, int32_t count)
 {
-	vec_for_each (it, &item->class->domain_adds) {
+	vec_for_each (it, &binding->class->domain_adds) {
 		struct counter *counter = planner->counters.at[*it];
 
-		for (size_t i = 0; i < item->binding->domains_count; i++)
-			if (item->binding->keys[i] == counter->key)
-				count_add(counter, item->binding->domains[i], count);
+		for (size_t i = 0; i < binding->domains_count; i++)
+			if (binding->keys[i] == counter->key && binding->domains[i] != UINT32_MAX)
+				count_add(counter, binding->domains[i], (uint32_t)count);
 	}
 }
 
 void unbind(struct planner *planner, struct item *item)
 {
-	count_item(planner, item, -item->count);
+	count_binding(planner, item->binding, -(int32_t)item->count);
 	item->class->taken -= item->count;
 	item->count = 0;
 }
@@ -467,7 +479,7 @@ static void bind_pods(struct binder *binder)
 
 		item->count += count;
 		class->taken += count;
-		count_item(binder->planner, item, count);
+		count_binding(binder->planner, item->binding, (int32_t)count);
 	}
 }
 
@@ -561,4 +573,19 @@ struct binding *binding_at(struct planner *planner, struct pod_class *class,
 		spot.domains[k] = value ? domain_of(key, value, true) : UINT32_MAX;
 	}
 	return binding_of(&binder, &spot);
+}
+
+bool close_domains(struct planner *planner)
+{
+	bool any = false;
+
+	vec_for_each (item, &planner->items) {
+		struct pod_class *class = item->class;
+
+		if (!item->count || !item->binding->domains_count || has_kind(class, RULE_AFFINITY))
+			continue;
+		*vec_push(&class->closed) = item->binding;
+		any = true;
+	}
+	return any;
 }

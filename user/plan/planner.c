@@ -215,24 +215,66 @@ static bool relax(struct planner *planner)
 	return any;
 }
 
-static void plan_round(struct planner *planner)
+/* Whether a domain was closed, so that all has to be planned again. */
+static bool plan_round(struct planner *planner)
 {
+	bool closed;
+
 	bind_classes(planner);
 	sizes_make(planner);
 	price_resources(planner);
 	fill_standing(planner);
 	place_items(planner);
+	closed = close_domains(planner);
 	drop_items(planner);
+	return closed;
 }
+
+/* Takes what is planned off the bin; what ran there before stays. */
+static void clear_bin(struct planner *planner, struct bin *bin)
+{
+	for (size_t i = bin->slots.count; i-- > 0;) {
+		struct slot slot = bin->slots.at[i];
+		uint32_t planned = slot.count - slot.bound;
+
+		if (!planned)
+			continue;
+		count_binding(planner, slot.binding, -(int32_t)planned);
+		slot.binding->class->taken -= planned;
+		bin_remove(planner, bin, slot.binding, planned);
+	}
+}
+
+static void start_anew(struct planner *planner)
+{
+	size_t kept = 0;
+
+	vec_for_each (it, &planner->bins) {
+		clear_bin(planner, *it);
+		if ((*it)->existing) {
+			planner->bins.at[kept++] = *it;
+			continue;
+		}
+		bin_release(planner, *it);
+		bin_free(*it);
+	}
+	planner->bins.count = kept;
+}
+
+#define STARTS_MAX 16
 
 int planner_solve(struct planner *planner)
 {
+	int starts = 0;
+
 	view_clear(planner);
 	table_daemons(planner);
-	do {
-		plan_round(planner);
-	} while (relax(planner));
-	return 0;
+	for (;;) {
+		if (plan_round(planner) && starts++ < STARTS_MAX)
+			start_anew(planner);
+		else if (!relax(planner))
+			return 0;
+	}
 }
 
 void planner_view(struct planner *planner, struct plan_view *out)
