@@ -13,6 +13,7 @@ from iam_policy import Request
 
 ACCOUNT = "123456789012"  # moto's
 PUBLIC_PARAMETER = "/aws/service/"
+RESERVATION = "LaunchTemplateData.CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationId"
 
 
 def listed(form, prefix):
@@ -55,6 +56,7 @@ class Account:
 
     def __init__(self, ec2, log):
         self.ec2, self.iam = ec2.client("ec2"), ec2.client("iam")
+        self.gone = {}  # id: tags, of templates that were deleted
         self.templates = {e["params"]["LaunchTemplateName"]: e["params"] for e in log if e["action"] == "CreateLaunchTemplate"}
 
     def template(self, name):
@@ -122,6 +124,8 @@ class Asked:
             self.tagging("RunInstances", kind, kind_tags)
         for group in listed(said, data + "SecurityGroupId"):
             self.ec2("RunInstances", "security-group", group)
+        if RESERVATION in said:
+            self.ec2("RunInstances", "capacity-reservation", said[RESERVATION])
         for key in [k for k in said if k.endswith(".Ebs.SnapshotId")]:
             self.ec2("RunInstances", "snapshot", said[key], account="")
         role = self.account.role_of(said[data + "IamInstanceProfile.Name"])
@@ -131,6 +135,11 @@ class Asked:
         tags = tags_by_resource(self.form, "").get("launch-template", {})
         self.ec2("CreateLaunchTemplate", "launch-template", context=request_tags(tags))
         self.tagging("CreateLaunchTemplate", "launch-template", tags)
+
+    def delete_template(self):
+        """Of what is gone only the caller knows the tags: Account.gone."""
+        number = self.form["LaunchTemplateId"]
+        self.ec2("DeleteLaunchTemplate", "launch-template", number, context=resource_tags(self.account.gone[number]))
 
     def terminate(self):
         for number in listed(self.form, "InstanceId"):
@@ -172,6 +181,7 @@ def requests_of(entry, account):
     known = {
         ("ec2", "CreateFleet"): asked.create_fleet,
         ("ec2", "CreateLaunchTemplate"): asked.create_template,
+        ("ec2", "DeleteLaunchTemplate"): asked.delete_template,
         ("ec2", "TerminateInstances"): asked.terminate,
         ("ssm", "GetParameter"): asked.get_parameter,
         ("secretsmanager", "GetSecretValue"): asked.get_secret,

@@ -4,10 +4,12 @@
 import json
 import pathlib
 import re
+import time
 
 import cfnlint
 import pytest
 from authorization import ACCOUNT, Account, requests_of
+from cloud_driver import Cloud, documents
 from iam_policy import Request, decide, every_grant, load, placeholders
 from running import Forerun, Queue, run_binary, write_config
 from testbed import Ec2
@@ -63,6 +65,33 @@ def lead_and_pause(ec2, directory):
         core.kill()
 
 
+def tidy_and_reserve(ec2, directory):
+    """The cloud room with an old template and a capacity reservation. The id and tags of what it deleted."""
+    tags = {"forerun.dev/owner": "default"}
+    old = ec2.client().create_launch_template(
+        LaunchTemplateName="forerun-web-amd64-spot-0000000000000000", LaunchTemplateData={"ImageId": "ami-1"},
+        TagSpecifications=[{"ResourceType": "launch-template", "Tags": [{"Key": k, "Value": v} for k, v in tags.items()]}])["LaunchTemplate"]
+    ec2.control(stubs={"DescribeCapacityReservations": (
+        "<capacityReservationSet><item><capacityReservationId>cr-0123456789abcdef0</capacityReservationId><instanceType>m5.large</instanceType>"
+        "<availabilityZone>us-east-1a</availabilityZone><availableInstanceCount>1</availableInstanceCount></item></capacityReservationSet>")})
+    files = documents(directory / "reserved", ec2.world, capacity="reserved, on-demand")
+    change_class(directory / "reserved", ("  tags:", "  capacityReservationSelectorTerms: [{id: cr-0123456789abcdef0}]\n  tags:"))
+    cloud = Cloud(ec2.environment(HOME=str(directory)), files, "--template-keep", "1s")
+    try:
+        found = cloud.ready().found_class
+        template = next(t["name"] for t in found["templates"] if t["reservation"] and t["architecture"] == "amd64")
+        subnet = next(s["id"] for s in found["subnets"] if s["zone"] == "us-east-1a")
+        override = {"type": "m5.large", "zone": "us-east-1a", "subnet": subnet, "template": template}
+        launched = cloud.launch("reserved-1", capacity_type="reserved", overrides=[override])["instances"]
+        ec2.client().terminate_instances(InstanceIds=[i["id"] for i in launched])
+        until = time.monotonic() + 20
+        while not ec2.log("DeleteLaunchTemplate") and time.monotonic() < until:
+            time.sleep(0.1)
+    finally:
+        cloud.close()
+    return {old["LaunchTemplateId"]: tags}
+
+
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory):
     """Every call of `run --check`, of two whole runs (spot by a profile; on-demand by a role, an image by id and a snapshot)
@@ -77,6 +106,7 @@ def calls(tmp_path_factory):
         image = ec2.client().describe_images(Owners=["amazon"], Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"][0]
         change_class(plain, ("alias: al2023@latest", f"id: {image['ImageId']}"), (f"instanceProfile: {world['instance_profile']}", f"role: {world['role']}\n  {DISK}"))
         start = len(ec2.log())
+        gone = tidy_and_reserve(ec2, directory)
         checked = run_binary("run", "--config", spot, "--check", environment=ec2.environment(HOME=str(directory)))
         assert checked.returncode == 0, checked.stdout + checked.stderr
         launch_and_retire(ec2, spot, queue, "spot")
@@ -85,6 +115,7 @@ def calls(tmp_path_factory):
         log = [e for e in ec2.log(since=start) if e["agent"].startswith("forerun")]
         assert log and all(e["model"] is None and e["signature"] is None for e in log)
         account = Account(ec2, log)
+        account.gone = gone
         yield [(e["action"], request) for e in log for request in requests_of(e, account)]
     finally:
         queue.close()
@@ -164,7 +195,9 @@ def attacks():
     yield "a key pair to log in with", "ec2:RunInstances", HOME + "key-pair/admin", {}
     yield "a template without the tag", "ec2:CreateLaunchTemplate", HOME + "launch-template/*", {}
     yield "a new version of our template", "ec2:CreateLaunchTemplateVersion", HOME + "launch-template/lt-1", IS_OWN
-    yield "ending our template", "ec2:DeleteLaunchTemplate", HOME + "launch-template/lt-1", IS_OWN
+    for tags in ({}, IS_OTHER, OWN):
+        yield "deleting a template that is not ours", "ec2:DeleteLaunchTemplate", HOME + "launch-template/lt-1", tags
+    yield "deleting our template elsewhere", "ec2:DeleteLaunchTemplate", ABROAD + "launch-template/lt-1", IS_OWN
     for kind in ("instance", "vpc", "subnet", "security-group", "image"):
         yield "taking over what is there by a tag", "ec2:CreateTags", HOME + f"{kind}/x-1", OWN
         yield "claiming to create it", "ec2:CreateTags", HOME + f"{kind}/x-1", {**OWN, "ec2:CreateAction": "CreateImage"}

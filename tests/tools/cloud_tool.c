@@ -136,6 +136,19 @@ static void on_class(void *arg, const struct class_view *view)
 		add(&line, "image", template->image_id);
 		add(&line, "architecture", architecture_text(template->architecture));
 		add(&line, "capacity_type", capacity_type_text(template->capacity_type));
+		add(&line, "pool", template->pool);
+		add(&line, "reservation", template->reservation);
+		add_number(&line, "variant", template->variant);
+		text_add_char(&line, '}');
+	}
+	text_add(&line, "],\"reservations\":[");
+	for (size_t i = 0; i < view->reservations_count; i++) {
+		text_add(&line, i ? ",{" : "{");
+		add(&line, "id", view->reservations[i].id);
+		add(&line, "type", view->reservations[i].instance_type);
+		add(&line, "zone", view->reservations[i].zone);
+		add_number(&line, "available", view->reservations[i].available);
+		add_number(&line, "kind", view->reservations[i].kind);
 		text_add_char(&line, '}');
 	}
 	text_add_char(&line, ']');
@@ -455,9 +468,10 @@ static void launch(struct tool *tool, const cJSON *wanted)
 	order = &tool->orders[tool->orders_count++];
 	COPY(order->token, word_of(wanted, "token"));
 	COPY(order->decision, word_of(wanted, "token"));
-	order->capacity_type = strcmp(word_of(wanted, "capacity_type"), "spot") == 0
-				       ? CAPACITY_SPOT
-				       : CAPACITY_ON_DEMAND;
+	order->capacity_type =
+		strcmp(word_of(wanted, "capacity_type"), "reserved") == 0 ? CAPACITY_RESERVED
+		: strcmp(word_of(wanted, "capacity_type"), "spot") == 0	  ? CAPACITY_SPOT
+									  : CAPACITY_ON_DEMAND;
 	order->dry_run = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(wanted, "dry_run"));
 	order->count = cJSON_IsNumber(count) ? (uint32_t)count->valueint : 1;
 	cJSON_ArrayForEach (item, cJSON_GetObjectItemCaseSensitive(wanted, "overrides")) {
@@ -658,6 +672,16 @@ static void take_option(struct cloud_config *config, const char *name, const cha
 		config->region = value;
 	else if (str_equal(name, "--cluster-version"))
 		config->cluster_version = value;
+	else if (str_equal(name, "--cluster-name"))
+		config->cluster_name = value;
+	else if (str_equal(name, "--cluster-endpoint"))
+		config->cluster_endpoint = value;
+	else if (str_equal(name, "--cluster-ca"))
+		config->cluster_ca = value;
+	else if (str_equal(name, "--cluster-cidr"))
+		config->cluster_cidr = value;
+	else if (str_equal(name, "--template-keep"))
+		duration = &config->template_keep_ns;
 	else if (str_equal(name, "--name"))
 		config->name = value;
 	else if (str_equal(name, "--cache"))

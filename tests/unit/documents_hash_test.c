@@ -29,6 +29,7 @@ static struct node_class base_class(void)
 		.block_devices = {devices, 2, 0},
 		.associate_public_ip = -1,
 		.ip_prefix_count = -1,
+		.nested_virtualization = -1,
 		.kubelet = {.given = true,
 			    .max_pods = 58,
 			    .pods_per_core = -1,
@@ -121,6 +122,8 @@ static void metadata_options_as_karpenter_sets_them_are_the_same_as_none(void **
 static void each_field_of_the_class_that_is_launched_counts(void **unused)
 {
 	struct node_class original = base_class();
+	struct network_interface interface = {0, 0, false};
+	__typeof__(original.network_interfaces) interfaces = {&interface, 1, 0};
 	struct block_device larger[] = {devices[0], devices[1]};
 	struct key_value other_pairs[] = {{"team", "42"}, {"cost", "web"}};
 
@@ -144,6 +147,11 @@ static void each_field_of_the_class_that_is_launched_counts(void **unused)
 	CHANGES(kubelet.cpu_cfs_quota = 0);
 	CHANGES(kubelet.system_reserved.list.count = 1);
 	CHANGES(kubelet.given = false);
+	CHANGES(connection_tracking.tcp_established_s = 350);
+	CHANGES(network_interfaces = interfaces);
+	CHANGES(nested_virtualization = 1);
+	CHANGES(placement_group_id = "pg-1");
+	CHANGES(placement_group_name = "pg-1");
 }
 
 #undef CHANGES

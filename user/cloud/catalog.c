@@ -182,6 +182,7 @@ void catalog_publish(struct cloud *cloud)
 	state->view.count = state->offerings.list.count;
 	if (!state->done)
 		cloud->events.catalog(cloud->events.arg, &state->view);
+	classes_catalog_changed(cloud);
 }
 
 void catalog_take_quotas(struct cloud *cloud)

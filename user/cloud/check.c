@@ -199,20 +199,6 @@ static void next_pool(struct check *check)
 	check_looking(check);
 }
 
-static void on_types(void *arg)
-{
-	struct check *check = arg;
-
-	check->cloud->catalog.done = NULL;
-	if (*check->cloud->catalog.problem)
-		problem_add(check->problems, "AWS", "the instance types cannot be listed: %s",
-			    check->cloud->catalog.problem);
-	if (*check->cloud->catalog.problem)
-		check_looking(check);
-	else
-		next_pool(check);
-}
-
 /* ---- classes ---- */
 
 static void on_class(struct resolver *resolver)
@@ -233,9 +219,10 @@ static void next_class(struct check *check)
 	struct resolver *resolver;
 
 	if (check->class_at == cloud->classes_count) {
-		cloud->catalog.done = on_types;
-		cloud->catalog.done_arg = check;
-		catalog_fetch_types(cloud);
+		if (*cloud->catalog.problem)
+			check_looking(check);
+		else
+			next_pool(check);
 		return;
 	}
 	resolver = &check->resolvers[check->class_at];
@@ -245,6 +232,25 @@ static void next_class(struct check *check)
 	resolver->done = on_class;
 	resolver->arg = check;
 	resolver_run(resolver);
+}
+
+/* Types come first: which images a class needs follows from them. */
+static void on_types(void *arg)
+{
+	struct check *check = arg;
+
+	check->cloud->catalog.done = NULL;
+	if (*check->cloud->catalog.problem)
+		problem_add(check->problems, "AWS", "the instance types cannot be listed: %s",
+			    check->cloud->catalog.problem);
+	next_class(check);
+}
+
+static void check_types(struct check *check)
+{
+	check->cloud->catalog.done = on_types;
+	check->cloud->catalog.done_arg = check;
+	catalog_fetch_types(check->cloud);
 }
 
 /* ---- who we are ---- */
@@ -264,7 +270,7 @@ static void on_identity(void *arg, const struct answer *answer)
 
 	if (!answer->error) {
 		xml_read(answer->body, answer->length, on_identity_element, check, root);
-		next_class(check);
+		check_types(check);
 		return;
 	}
 	if (answer->error == -ENOKEY)

@@ -20,6 +20,12 @@ static void clear_strings(struct resolver *resolver)
 	vec_for_each (group, &resolver->groups)
 		free(*group);
 	vec_clear(&resolver->groups);
+	vec_for_each (id, &resolver->image_ids)
+		free(*id);
+	vec_clear(&resolver->image_ids);
+	vec_for_each (parameter, &resolver->parameters)
+		free(parameter->name);
+	vec_clear(&resolver->parameters);
 }
 
 void resolver_free(struct resolver *resolver)
@@ -28,12 +34,20 @@ void resolver_free(struct resolver *resolver)
 	vec_for_each (made, &resolver->made)
 		free(*made);
 	vec_free(&resolver->made);
+	vec_for_each (group, &resolver->view_groups)
+		free(*group);
 	vec_free(&resolver->groups);
+	vec_free(&resolver->image_ids);
+	vec_free(&resolver->parameters);
 	vec_free(&resolver->subnets);
 	vec_free(&resolver->images);
+	vec_free(&resolver->reservations);
+	vec_free(&resolver->wanted);
 	vec_free(&resolver->templates);
 	vec_free(&resolver->view_subnets);
 	vec_free(&resolver->view_templates);
+	vec_free(&resolver->view_reservations);
+	vec_free(&resolver->view_groups);
 	if (resolver->timer)
 		loop_timer_free(resolver->timer);
 }
@@ -51,6 +65,39 @@ bool class_wants(const struct cloud *cloud, const struct node_class *class, cons
 			return true;
 	}
 	return false;
+}
+
+static unsigned variant_bit(enum architecture architecture, enum image_variant variant)
+{
+	return 1U << ((unsigned)architecture * 4 + (unsigned)variant);
+}
+
+unsigned class_variants(const struct cloud *cloud, const struct node_class *class)
+{
+	static const enum image_variant SPECIAL[] = {IMAGE_NVIDIA, IMAGE_NEURON};
+	unsigned bits = 0;
+
+	for (int arch = ARCH_AMD64; arch <= ARCH_ARM64; arch++)
+		bits |= variant_bit((enum architecture)arch, IMAGE_ANY) |
+			variant_bit((enum architecture)arch, IMAGE_STANDARD);
+	vec_for_each (offering, &cloud->catalog.offerings.list)
+		for (size_t i = 0; i < ARRAY_SIZE(SPECIAL); i++) {
+			unsigned bit = variant_bit(offering->architecture, SPECIAL[i]);
+
+			if ((bits & bit) || !image_variant_fits(SPECIAL[i], offering->type))
+				continue;
+			vec_for_each (pool, &cloud->documents->pools)
+				if (str_equal(pool->node_class, class->name) &&
+				    offering_matches(offering, pool))
+					bits |= bit;
+		}
+	return bits;
+}
+
+bool class_needs_image(const struct resolver *resolver, enum architecture architecture,
+		       enum image_variant variant)
+{
+	return resolver->variants & variant_bit(architecture, variant);
 }
 
 void resolver_fail(struct resolver *resolver, const char *field, int error, const char *format, ...)
@@ -283,6 +330,8 @@ void resolver_run(struct resolver *resolver)
 	vec_clear(&resolver->subnets);
 	clear_strings(resolver);
 	vec_clear(&resolver->images);
+	vec_clear(&resolver->reservations);
 	vec_clear(&resolver->templates);
+	resolver->variants = class_variants(resolver->cloud, resolver->class);
 	next_subnets(resolver);
 }

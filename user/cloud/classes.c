@@ -28,6 +28,10 @@ void class_publish(struct resolver *resolver)
 	resolver->view.subnets_count = resolver->view_subnets.count;
 	resolver->view.templates = resolver->view_templates.at;
 	resolver->view.templates_count = resolver->view_templates.count;
+	resolver->view.reservations = resolver->view_reservations.at;
+	resolver->view.reservations_count = resolver->view_reservations.count;
+	resolver->view.security_groups = resolver->view_groups.at;
+	resolver->view.security_groups_count = resolver->view_groups.count;
 	cloud->events.class_resolved(cloud->events.arg, &resolver->view);
 }
 
@@ -39,6 +43,17 @@ static void take_lists(struct resolver *resolver)
 	vec_clear(&resolver->view_templates);
 	vec_for_each (template, &resolver->templates)
 		*vec_push(&resolver->view_templates) = *template;
+	vec_clear(&resolver->view_reservations);
+	vec_for_each (reservation, &resolver->reservations)
+		*vec_push(&resolver->view_reservations) = *reservation;
+	vec_for_each (group, &resolver->view_groups)
+		free(*group);
+	vec_clear(&resolver->view_groups);
+	resolver->view.groups_hash = 0;
+	vec_for_each (group, &resolver->groups) {
+		*vec_push(&resolver->view_groups) = strdup(*group);
+		resolver->view.groups_hash += hash_text(*group);
+	}
 }
 
 /* What was found before serves on while AWS cannot be asked; that there is none ends it. */
@@ -120,6 +135,17 @@ void classes_lead(struct cloud *cloud)
 	for (size_t i = 0; i < cloud->classes_count && cloud->working; i++)
 		if (cloud->classes[i].named_only)
 			class_run(&cloud->classes[i]);
+}
+
+void classes_catalog_changed(struct cloud *cloud)
+{
+	for (size_t i = 0; i < cloud->classes_count && cloud->working; i++) {
+		struct resolver *resolver = &cloud->classes[i];
+
+		if (cloud->config.cluster_version && class_alias(resolver->class) &&
+		    class_variants(cloud, resolver->class) & ~resolver->variants)
+			class_run(resolver);
+	}
 }
 
 bool classes_ready(const struct cloud *cloud)

@@ -4,6 +4,7 @@
 #define FLEET_EVERY_NS NS_PER_S
 #define FLEET_IDLE_EVERY_NS (30 * NS_PER_S)
 #define REFRESH_EVERY_NS (300 * NS_PER_S)
+#define TEMPLATE_KEEP_NS (24 * 3600 * NS_PER_S)
 
 struct whoami {
 	void (*done)(void *arg, const char *instance_id, const char *instance_type,
@@ -20,7 +21,42 @@ void cloud_config_default(struct cloud_config *config)
 		.fleet_every_ns = FLEET_EVERY_NS,
 		.fleet_idle_every_ns = FLEET_IDLE_EVERY_NS,
 		.refresh_every_ns = REFRESH_EVERY_NS,
+		.template_keep_ns = TEMPLATE_KEEP_NS,
 	};
+}
+
+static char *copy(const char *text)
+{
+	char *made = text && *text ? strdup(text) : NULL;
+
+	if (text && *text && !made)
+		abort();
+	return made;
+}
+
+static void copy_cluster(struct cloud *cloud, const struct cloud_config *config)
+{
+	cloud->cluster = (struct cluster){
+		.name = copy(config->cluster_name),
+		.endpoint = copy(config->cluster_endpoint),
+		.certificate_authority = copy(config->cluster_ca),
+		.cidr = copy(config->cluster_cidr),
+		.dns = copy(config->cluster_dns),
+	};
+	cloud->config.cluster_name = cloud->cluster.name;
+	cloud->config.cluster_endpoint = cloud->cluster.endpoint;
+	cloud->config.cluster_ca = cloud->cluster.certificate_authority;
+	cloud->config.cluster_cidr = cloud->cluster.cidr;
+	cloud->config.cluster_dns = cloud->cluster.dns;
+}
+
+static void free_cluster(struct cluster *cluster)
+{
+	free(cluster->name);
+	free(cluster->endpoint);
+	free(cluster->certificate_authority);
+	free(cluster->cidr);
+	free(cluster->dns);
 }
 
 static int copy_config(struct cloud *cloud, const struct cloud_config *config)
@@ -35,6 +71,7 @@ static int copy_config(struct cloud *cloud, const struct cloud_config *config)
 	cloud->name = strdup(config->name && *config->name ? config->name : "default");
 	if (!cloud->name)
 		return -ENOMEM;
+	copy_cluster(cloud, config);
 	cloud->config.region = cloud->region;
 	cloud->config.cluster_version = cloud->cluster_version;
 	cloud->config.cache_path = cloud->cache_path;
@@ -45,6 +82,8 @@ static int copy_config(struct cloud *cloud, const struct cloud_config *config)
 		cloud->config.fleet_idle_every_ns = FLEET_IDLE_EVERY_NS;
 	if (!config->refresh_every_ns)
 		cloud->config.refresh_every_ns = REFRESH_EVERY_NS;
+	if (!config->template_keep_ns)
+		cloud->config.template_keep_ns = TEMPLATE_KEEP_NS;
 	return 0;
 }
 
@@ -76,6 +115,8 @@ int cloud_new(struct loop *loop, struct http_client *http, const struct cloud_co
 		r = quotas_init(cloud);
 	if (r >= 0)
 		r = addresses_init(cloud);
+	if (r >= 0)
+		r = old_templates_init(cloud);
 	if (r < 0) {
 		cloud_free(cloud);
 		return r;
@@ -100,6 +141,8 @@ void cloud_free(struct cloud *cloud)
 	catalog_close(cloud);
 	quotas_free(cloud);
 	addresses_free(cloud);
+	old_templates_free(cloud);
+	free_cluster(&cloud->cluster);
 	http_client_free(cloud->acting);
 	if (cloud->whoami_timer)
 		loop_timer_free(cloud->whoami_timer);
@@ -120,6 +163,7 @@ void cloud_started(struct cloud *cloud)
 	classes_start(cloud);
 	fleet_start(cloud);
 	quotas_start(cloud);
+	old_templates_start(cloud);
 }
 
 void cloud_start(struct cloud *cloud)

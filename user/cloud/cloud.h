@@ -37,12 +37,19 @@ struct cloud_config {
 	const char *region; /* NULL: AWS_REGION, AWS_DEFAULT_REGION, profile, IMDS */
 	const char *cluster_version; /* "1.34": the EKS-optimised image for al2023@...; NULL: plain
 					Amazon Linux */
+	/* The cluster that nodes join; its name NULL: none, and the others are of no use. Without
+	 * endpoint and certificate authority (base64) a class whose images need them has a problem
+	 * that says so. */
+	const char *cluster_name, *cluster_endpoint, *cluster_ca;
+	const char *cluster_cidr; /* of services */
+	const char *cluster_dns; /* address; NULL: each image's own way to find it */
 	const char *name; /* marks what this installation owns: tag forerun.dev/owner; default
 			     "default" */
 	uint64_t fleet_every_ns; /* DescribeInstances while something is pending / otherwise */
 	uint64_t fleet_idle_every_ns; /* defaults 1 s / 30 s */
 	uint64_t refresh_every_ns; /* classes 5 min; catalog and prices 12 h, spot prices 10 min */
 	bool read_only; /* observe mode: nothing is made in AWS, launch templates are only named */
+	uint64_t template_keep_ns; /* a launch template that is of no use is kept so long; 24 h */
 	const char *cache_path; /* directory for catalog and prices; NULL: none */
 };
 

@@ -69,6 +69,7 @@ static void publish(struct cloud *cloud)
 	vec_clear(&fleet->view);
 	vec_for_each (item, &fleet->gathering)
 		*vec_push(&fleet->view) = *item;
+	fleet->known = true;
 	view = (struct fleet_view){fleet->view.at, fleet->view.count, fleet->asked_ns};
 	cloud->events.fleet(cloud->events.arg, &view);
 }

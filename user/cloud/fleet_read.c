@@ -59,6 +59,8 @@ static void take_tag(struct instance_view *item, const char *owner, const char *
 		item->epoch = number_of(value);
 	else if (strcmp(key, TAG_DRAINING) == 0)
 		set_text(item->draining, value);
+	else if (strcmp(key, "aws:ec2launchtemplate:id") == 0)
+		set_text(item->launch_template_id, value);
 	else if (strcmp(key, TAG_PAUSE) == 0)
 		item->pause = strcmp(value, "false") != 0;
 }
@@ -70,6 +72,19 @@ static void end_item(struct fleet *fleet)
 	if (*item->id && (item->owned || *item->service))
 		*vec_push(&fleet->gathering) = *item;
 	fleet->item = (struct instance_view){0};
+}
+
+/* What it was launched with, for drift. */
+static void take_launch(struct instance_view *item, const char *path, const char *text)
+{
+	if (strcmp(path, "/imageId") == 0)
+		set_text(item->image_id, text);
+	else if (strcmp(path, "/subnetId") == 0)
+		set_text(item->subnet_id, text);
+	else if (strcmp(path, "/capacityReservationId") == 0)
+		set_text(item->reservation_id, text);
+	else if (strcmp(path, "/groupSet/item/groupId") == 0)
+		item->groups_hash += hash_text(text);
 }
 
 void fleet_element(struct fleet *fleet, const char *owner, const char *path, const char *text)
@@ -101,4 +116,6 @@ void fleet_element(struct fleet *fleet, const char *owner, const char *path, con
 		set_text(fleet->tag_key, text);
 	else if (strcmp(path, "/tagSet/item/value") == 0)
 		take_tag(item, owner, fleet->tag_key, text);
+	else
+		take_launch(item, path, text);
 }

@@ -1,59 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The images of a class: by alias from SSM's public parameters, or by id. */
+/* The images of a class: an alias names public parameters of SSM, other terms are asked of EC2. Of
+ * each architecture and variant the newest is used, as Karpenter does. */
 #include "cloud/private.h"
 
 #include <cjson/cJSON.h>
 
-static void next_alias(struct resolver *resolver);
+static const char FIELD[] = "amiSelectorTerms";
 
-static void add_image(struct resolver *resolver, const char *id, enum architecture architecture,
-		      const char *created)
+/* ---- what was found ---- */
+
+/* A deprecated one only where there is no other; then the newest, then by name. */
+static bool is_better(const struct image *image, const struct image *known)
 {
-	struct image *image = NULL;
+	int order = strcmp(image->created, known->created);
 
-	vec_for_each (known, &resolver->images)
-		if (known->architecture == architecture)
-			image = known;
-	if (image && strcmp(image->created, created) >= 0)
-		return; /* the newest of an architecture is used, as Karpenter does */
-	if (!image)
-		image = vec_push(&resolver->images);
-	set_text(image->id, id);
-	set_text(image->created, created);
-	image->architecture = architecture;
+	if (image->deprecated != known->deprecated)
+		return known->deprecated;
+	return order ? order > 0 : strcmp(image->name, known->name) > 0;
 }
 
-/* ---- by alias ---- */
-
-static const char *aws_architecture(enum architecture architecture)
+void image_add(struct resolver *resolver, const struct image *image)
 {
-	return architecture == ARCH_ARM64 ? "arm64" : "x86_64";
+	vec_for_each (known, &resolver->images) {
+		if (known->architecture != image->architecture || known->variant != image->variant)
+			continue;
+		if (is_better(image, known))
+			*known = *image;
+		return;
+	}
+	*vec_push(&resolver->images) = *image;
 }
 
-/* "al2023@latest" or "al2023@v20250101". NULL: there is no such parameter. */
-static char *parameter_name(const struct resolver *resolver, enum architecture architecture)
-{
-	const char *cluster = resolver->cloud->config.cluster_version;
-	const char *version = strchr(resolver->class->ami_alias, '@');
-	const char *arch = aws_architecture(architecture);
-	bool latest = version && strcmp(version, "@latest") == 0;
-
-	if (!cluster && latest)
-		return str_printf("/aws/service/ami-amazon-linux-latest/"
-				  "al2023-ami-kernel-default-%s",
-				  arch);
-	if (!cluster)
-		return NULL;
-	if (latest)
-		return str_printf("/aws/service/eks/optimized-ami/%s/amazon-linux-2023/%s/standard/"
-				  "recommended/image_id",
-				  cluster, arch);
-	return str_printf("/aws/service/eks/optimized-ami/%s/amazon-linux-2023/%s/standard/"
-			  "amazon-eks-node-al2023-%s-standard-%s-%s/image_id",
-			  cluster, arch, arch, cluster, version + 1);
-}
-
-static bool is_image_id(const char *text)
+bool is_image_id(const char *text)
 {
 	size_t length = text ? strlen(text) : 0;
 
@@ -61,33 +39,21 @@ static bool is_image_id(const char *text)
 	       strspn(text + 4, "0123456789abcdef") == length - 4;
 }
 
-static void on_parameter(void *arg, const struct answer *answer)
-{
-	struct resolver *resolver = arg;
-	enum architecture architecture = (enum architecture)resolver->image_at;
-	cJSON *object, *parameter;
-	const char *id;
-	char words[512];
+/* ---- SSM ---- */
 
-	if (answer->error && strcmp(answer->code, "ParameterNotFound") != 0) {
-		resolver_fail(resolver, "amiSelectorTerms", answer->error,
-			      "SSM GetParameter for %s: %s", resolver->class->ami_alias,
-			      answer_text(answer, words));
-		return;
-	}
-	if (!answer->error) {
-		object = cJSON_ParseWithLength(answer->body, answer->length);
-		parameter = cJSON_GetObjectItemCaseSensitive(object, "Parameter");
-		id = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(parameter, "Value"));
-		if (is_image_id(id))
-			add_image(resolver, id, architecture, "");
-		cJSON_Delete(object);
-	}
-	resolver->image_at++;
-	next_alias(resolver);
+/* The image that the answer's parameter names; "" when it names none. */
+void parameter_image(const struct answer *answer, char id[CLOUD_NAME_SIZE])
+{
+	cJSON *object = cJSON_ParseWithLength(answer->body, answer->length);
+	cJSON *parameter = cJSON_GetObjectItemCaseSensitive(object, "Parameter");
+	const char *value =
+		cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(parameter, "Value"));
+
+	fit_text(id, CLOUD_NAME_SIZE, is_image_id(value) ? value : "");
+	cJSON_Delete(object);
 }
 
-static void ask_parameter(struct resolver *resolver, const char *name)
+void parameter_ask(struct resolver *resolver, const char *name, call_fn done)
 {
 	_cleanup_text_ struct text body = {0};
 
@@ -99,105 +65,84 @@ static void ask_parameter(struct resolver *resolver, const char *name)
 					   .target = "AmazonSSM.GetParameter",
 					   .body = body.data,
 					   .flags = resolver->flags | CALL_JSON,
-					   .done = on_parameter,
+					   .done = done,
 					   .arg = resolver,
 				   });
 }
 
-static void next_alias(struct resolver *resolver)
-{
-	for (; resolver->image_at <= ARCH_ARM64; resolver->image_at++) {
-		enum architecture architecture = (enum architecture)resolver->image_at;
-		_cleanup_free_ char *name = NULL;
+/* ---- by alias ---- */
 
-		if (!class_wants(resolver->cloud, resolver->class, LABEL_ARCH,
-				 architecture_text(architecture)))
-			continue;
-		name = parameter_name(resolver, architecture);
-		if (!name) {
-			resolver_fail(resolver, "amiSelectorTerms", 0,
-				      "%s: a pinned version is only published for EKS: give "
-				      "--cluster-version, al2023@latest, or the image's id",
-				      resolver->class->ami_alias);
-			return;
-		}
-		ask_parameter(resolver, name);
+static void next_parameter(struct resolver *resolver);
+
+static void on_parameter(void *arg, const struct answer *answer)
+{
+	struct resolver *resolver = arg;
+	const struct image_parameter *parameter = &resolver->parameters.at[resolver->image_at];
+	struct image image = {.architecture = parameter->architecture};
+	char words[512];
+
+	/* Not every variant is published for every version. */
+	if (answer->error && strcmp(answer->code, "ParameterNotFound") != 0) {
+		resolver_fail(resolver, FIELD, answer->error, "SSM GetParameter %s: %s",
+			      parameter->name, answer_text(answer, words));
 		return;
 	}
-	if (!resolver->images.count)
-		resolver_fail(resolver, "amiSelectorTerms", 0,
-			      "SSM has no image for %s%s%s in %s%s", resolver->class->ami_alias,
-			      resolver->cloud->config.cluster_version ? " and Kubernetes " : "",
-			      resolver->cloud->config.cluster_version
-				      ? resolver->cloud->config.cluster_version
-				      : "",
-			      resolver->cloud->identity.region,
+	if (!answer->error)
+		parameter_image(answer, image.id);
+	for (size_t i = 0; i < ARRAY_SIZE(parameter->variants) && *image.id; i++) {
+		image.variant = parameter->variants[i];
+		if (i == 0 || image.variant != IMAGE_ANY)
+			image_add(resolver, &image);
+	}
+	resolver->image_at++;
+	next_parameter(resolver);
+}
+
+static void next_parameter(struct resolver *resolver)
+{
+	const char *cluster = resolver->cloud->config.cluster_version;
+
+	if (resolver->image_at < resolver->parameters.count) {
+		parameter_ask(resolver, resolver->parameters.at[resolver->image_at].name,
+			      on_parameter);
+		return;
+	}
+	if (resolver->images.count)
+		resolve_reservations(resolver);
+	else
+		resolver_fail(resolver, FIELD, 0, "SSM has no image for %s%s%s in %s%s",
+			      class_alias(resolver->class), cluster ? " and Kubernetes " : "",
+			      cluster ? cluster : "", resolver->cloud->identity.region,
 			      class_wants(resolver->cloud, resolver->class, LABEL_OS, "linux")
 				      ? ""
 				      : ", and no NodePool of this class allows Linux");
+}
+
+static void resolve_alias(struct resolver *resolver, const char *alias)
+{
+	char problem[CLOUD_TEXT_SIZE];
+
+	if (alias_parameters(resolver, alias, problem) < 0)
+		resolver_fail(resolver, FIELD, 0, "%s: %s", alias, problem);
 	else
-		resolve_profile(resolver);
+		next_parameter(resolver);
 }
 
-/* ---- by id ---- */
-
-static void on_image_element(void *arg, const char *path, const char *text)
+const char *class_alias(const struct node_class *class)
 {
-	struct resolver *resolver = arg;
-	struct image *image = &resolver->image;
-
-	if (strcmp(path, "imagesSet/item/imageId") == 0)
-		set_text(image->id, text);
-	else if (strcmp(path, "imagesSet/item/creationDate") == 0)
-		set_text(image->created, text);
-	else if (strcmp(path, "imagesSet/item/architecture") == 0)
-		image->architecture = str_starts(text, "arm64") ? ARCH_ARM64 : ARCH_AMD64;
-	else if (strcmp(path, "imagesSet/item") == 0) {
-		if (is_image_id(image->id))
-			add_image(resolver, image->id, image->architecture, image->created);
-		*image = (struct image){0};
-	}
-}
-
-static void on_images(void *arg, const struct answer *answer)
-{
-	struct resolver *resolver = arg;
-	char words[512];
-
-	if (answer->error)
-		resolver_fail(resolver, "amiSelectorTerms", answer->error, "DescribeImages: %s",
-			      answer_text(answer, words));
-	else if (!resolver->images.count)
-		resolver_fail(resolver, "amiSelectorTerms", 0,
-			      "%s is not in %s or not shared with this account",
-			      resolver->class->ami_ids.at[0], resolver->cloud->identity.region);
-	else
-		resolve_profile(resolver);
-}
-
-static void ask_images(struct resolver *resolver)
-{
-	_cleanup_text_ struct text query = {0};
-	size_t count = 0;
-
-	form_begin(&query, "DescribeImages");
-	vec_for_each (id, &resolver->class->ami_ids)
-		form_add(&query, *id, "ImageId.%zu", ++count);
-	resolver->image = (struct image){0};
-	describe_send(resolver->cloud, &(struct describe_request){
-					       .query = query.data,
-					       .flags = resolver->flags,
-					       .on_element = on_image_element,
-					       .done = on_images,
-					       .arg = resolver,
-				       });
+	vec_for_each (term, &class->amis)
+		if (term->alias)
+			return term->alias;
+	return NULL;
 }
 
 void resolve_images(struct resolver *resolver)
 {
+	const char *alias = class_alias(resolver->class);
+
 	resolver->image_at = 0;
-	if (resolver->class->ami_alias)
-		next_alias(resolver);
+	if (alias)
+		resolve_alias(resolver, alias);
 	else
-		ask_images(resolver);
+		resolve_image_terms(resolver);
 }

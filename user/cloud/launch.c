@@ -18,10 +18,24 @@ static bool has_priorities(const struct launch_order *order)
 	return false;
 }
 
+/* A reservation is reached through its template; what EC2 calls the kind of such a launch is
+ * something else. */
+static const char *target_type(const struct launch_order *order)
+{
+	if (order->capacity_type != CAPACITY_RESERVED)
+		return capacity_type_text(order->capacity_type);
+	if (order->reservation == RESERVATION_CAPACITY_BLOCK)
+		return "capacity-block";
+	return order->reservation == RESERVATION_INTERRUPTIBLE ? "reserved-capacity" : "on-demand";
+}
+
 static void add_strategy(const struct launch_order *order, struct text *out)
 {
 	bool prioritized = has_priorities(order);
 
+	if (order->capacity_type == CAPACITY_RESERVED &&
+	    order->reservation == RESERVATION_CAPACITY_BLOCK)
+		return;
 	if (order->capacity_type == CAPACITY_SPOT)
 		form_add(out,
 			 prioritized ? "capacity-optimized-prioritized"
@@ -114,8 +128,7 @@ void fleet_request(const struct launch_order *order, const char *owner, bool dry
 	form_add(out, order->token, "ClientToken");
 	snprintf(number, sizeof(number), "%u", order->count);
 	form_add(out, number, "TargetCapacitySpecification.TotalTargetCapacity");
-	form_add(out, capacity_type_text(order->capacity_type),
-		 "TargetCapacitySpecification.DefaultTargetCapacityType");
+	form_add(out, target_type(order), "TargetCapacitySpecification.DefaultTargetCapacityType");
 	if (*order->context)
 		form_add(out, order->context, "Context");
 	add_strategy(order, out);

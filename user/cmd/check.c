@@ -91,6 +91,7 @@ int check_cloud(const struct options *options, const struct documents *documents
 	config.region = options->region;
 	config.cluster_version = options->cluster_version;
 	config.name = options->name;
+	cluster_from_options(options, &config);
 	if (r == 0)
 		r = cloud_new(loop, http, &config, documents, &events, &cloud);
 	if (r == 0)
@@ -129,6 +130,7 @@ int command_check(struct options *options)
 		fprintf(stderr, "--check: found no --config, expected the directory to check\n");
 		return EXIT_USAGE;
 	}
+	cluster_check(options, &problems);
 	config_read(options->config, option_where(options, "config"), options->expand_env,
 		    &documents, &problems);
 	if (!problems.errors && documents.classes.count)

@@ -36,6 +36,7 @@ enum output_format { FORMAT_AUTO, FORMAT_TABLE, FORMAT_JSON, FORMAT_NONE };
 /* Every option of every subcommand; strings are owned and NULL where nothing was given. */
 struct options {
 	char *config, *listen, *state_dir, *pin, *region, *cluster_version, *name, *record;
+	char *cluster_name, *cluster_endpoint, *cluster_ca, *cluster_cidr, *cluster_dns;
 	char *options_file;
 	char *replay, *shape;
 	char *url; /* of a running forerun */
@@ -72,7 +73,7 @@ struct options {
 	const struct command *command;
 	struct {
 		char *where; /* "--mode", "FORERUN_MODE", "/etc/forerun/forerun.yaml:3:7" */
-	} sources[80]; /* by index into option_specs[]; NULL: the default holds */
+	} sources[112]; /* by index into option_specs[]; NULL: the default holds */
 };
 
 struct command {
@@ -176,6 +177,10 @@ int command_plan(struct options *options);
 
 /* The limits of the core as the options say. */
 void limits_from_options(const struct options *options, struct core_limits *limits);
+/* What the options say of the cluster that nodes join, and whether that makes sense. */
+struct cloud_config;
+void cluster_check(const struct options *options, struct problems *problems);
+void cluster_from_options(const struct options *options, struct cloud_config *config);
 /* A DNS name of at most so many characters: of a host, a service; an underscore is taken, too. */
 #define HOST_NAME_MOST 63
 bool name_valid(const char *name, size_t most);

@@ -50,6 +50,20 @@ const struct option_spec option_specs[] = {
 	{"cluster-version", "VERSION", OPTION_TEXT, AT(cluster_version), CLOUDS,
 	 .help = "Take the EKS-optimised image of that Kubernetes version (\"1.34\") for "
 		 "al2023@... aliases. Without it, and outside of a cluster: plain Amazon Linux."},
+	{"cluster-name", "NAME", OPTION_TEXT, AT(cluster_name), CLOUDS,
+	 .help = "Nodes join this cluster: user data of AL2023, AL2 and Bottlerocket gets what "
+		 "they need for it, and their pool's labels and taints. Without it they join "
+		 "none."},
+	{"cluster-endpoint", "URL", OPTION_TEXT, AT(cluster_endpoint), CLOUDS,
+	 .help = "Its API server, for nodes (`aws eks describe-cluster --name NAME` shows this and "
+		 "the next three)."},
+	{"cluster-ca", "BASE64", OPTION_TEXT, AT(cluster_ca), CLOUDS,
+	 .help = "Its certificate authority, for nodes."},
+	{"cluster-cidr", "CIDR", OPTION_TEXT, AT(cluster_cidr), CLOUDS,
+	 .help = "The addresses of its services, for nodes (AL2023 needs them)."},
+	{"cluster-dns", "ADDRESS", OPTION_TEXT, AT(cluster_dns), CLOUDS,
+	 .help = "Its DNS server, for nodes whose class has no spec.kubelet.clusterDNS. Without it "
+		 "each image finds it in its own way."},
 	{"name", "NAME", OPTION_TEXT, AT(name), CLOUDS, "default",
 	 .help = "Marks what this installation owns (tag forerun.dev/owner): two with different "
 		 "names never touch each other's instances."},

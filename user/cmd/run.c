@@ -16,6 +16,7 @@ static void read_policies(struct run *run, struct problems *problems)
 {
 	const struct options *options = run->options;
 
+	cluster_check(options, problems);
 	if (options->config)
 		config_read(options->config, option_where(options, "config"), options->expand_env,
 			    &run->documents, problems);

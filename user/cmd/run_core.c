@@ -238,6 +238,7 @@ static int open_cloud(struct run *run)
 	cloud_config_default(&config);
 	config.region = run->options->region;
 	config.name = run->options->name;
+	cluster_from_options(run->options, &config);
 	config.cache_path = run->options->state_dir;
 	config.read_only = run->options->mode == MODE_OBSERVE;
 	config.cluster_version = run->cluster_version[0] ? run->cluster_version : NULL;

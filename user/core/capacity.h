@@ -36,14 +36,17 @@ struct launch_template {
 	char reservation[32]; /* of CAPACITY_RESERVED: the id of the one that it launches into */
 };
 
-enum reservation_kind { RESERVATION_DEFAULT, RESERVATION_CAPACITY_BLOCK };
+enum reservation_kind {
+	RESERVATION_DEFAULT,
+	RESERVATION_CAPACITY_BLOCK,
+	RESERVATION_INTERRUPTIBLE, /* its owner may take the capacity back */
+};
 
 /* A capacity reservation that the class selects and that is active. */
 struct capacity_reservation {
 	char id[32]; /* "cr-..." */
 	char instance_type[32], zone[32];
 	enum reservation_kind kind;
-	bool interruptible;
 	uint32_t available; /* instances that still fit, when it was looked up */
 	uint64_t ends_wall_ns; /* 0: until somebody cancels it */
 };
@@ -61,6 +64,7 @@ struct class_view {
 	size_t reservations_count;
 	char *const *security_groups; /* ids, ascending */
 	size_t security_groups_count;
+	uint64_t groups_hash; /* the sum of hash_text() of each: of the set, in whatever order */
 };
 
 /* Whether an image of that variant is for that type; NULL: a type of which nothing is known. */
@@ -117,6 +121,7 @@ struct launch_order {
 	VEC(struct launched_instance) starts; /* of a warm pool; then there are no overrides */
 	struct key_values tags; /* of instance, volume and fleet */
 	char context[CLOUD_TEXT_SIZE]; /* of the class; "": none */
+	enum reservation_kind reservation; /* of CAPACITY_RESERVED: all its overrides are of one */
 };
 
 enum launch_outcome {
@@ -172,6 +177,10 @@ struct instance_view {
 	bool pause; /* tag forerun.dev/pause with any value but "false" */
 	char private_address[48];
 	char draining[96]; /* tag forerun.dev/draining: "<reason>@<decision>" */
+	char image_id[CLOUD_NAME_SIZE], subnet_id[CLOUD_NAME_SIZE];
+	char launch_template_id[32]; /* "" where EC2 does not say */
+	char reservation_id[32]; /* that it runs in; "": none */
+	uint64_t groups_hash; /* of its security groups, as class_view.groups_hash */
 };
 
 /* All instances with forerun's tags of these pools, and those that say which service they run. */

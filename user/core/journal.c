@@ -122,6 +122,8 @@ int journal_order(struct core *core, const struct open_order *open, uint32_t att
 	line_add_count(line, "epoch", order->epoch);
 	if (*order->context)
 		line_add_text(line, "context", order->context);
+	if (order->reservation)
+		line_add_number(line, "reservation", order->reservation);
 	text_add(line, ",\"overrides\":[");
 	for (size_t i = 0; i < order->overrides.count; i++) {
 		if (i)

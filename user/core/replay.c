@@ -160,6 +160,8 @@ static int replay_order(struct core *core, const cJSON *json, char reason[160])
 					    ? CAPACITY_SPOT
 					    : CAPACITY_ON_DEMAND;
 	set_text(open->order.context, text_of(json, "context"));
+	open->order.reservation =
+		(enum reservation_kind)count_of(json, "reservation", RESERVATION_INTERRUPTIBLE);
 	open->order.count = (uint32_t)count_of(json, "count", INSTANCES_MAX);
 	replay_overrides(&open->order, cJSON_GetObjectItemCaseSensitive(json, "overrides"));
 	replay_tags(&open->order, cJSON_GetObjectItemCaseSensitive(json, "tags"));

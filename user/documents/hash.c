@@ -141,6 +141,28 @@ static uint64_t metadata_sum(const struct metadata_options *options)
 	return sum;
 }
 
+static uint64_t tracking_sum(const struct connection_tracking *tracking)
+{
+	uint64_t sum = 0;
+
+	add_some(&sum, "tcpEstablishedTimeout", tracking->tcp_established_s);
+	add_some(&sum, "udpStreamTimeout", tracking->udp_stream_s);
+	add_some(&sum, "udpTimeout", tracking->udp_s);
+	return sum;
+}
+
+static void add_interfaces(uint64_t *sum, const struct node_class *node_class)
+{
+	vec_for_each (interface, &node_class->network_interfaces) {
+		uint64_t part = 0;
+
+		add_number(&part, "networkCardIndex", interface->card);
+		add_number(&part, "deviceIndex", interface->device);
+		add(&part, "interfaceType", interface->efa_only ? "efa-only" : "interface");
+		add_sum(sum, "networkInterfaces", part);
+	}
+}
+
 uint64_t documents_class_hash(const struct node_class *node_class)
 {
 	uint64_t sum = 0;
@@ -158,6 +180,11 @@ uint64_t documents_class_hash(const struct node_class *node_class)
 	add_given(&sum, "associatePublicIPAddress", node_class->associate_public_ip);
 	add(&sum, "context", node_class->context);
 	add_some(&sum, "detailedMonitoring", node_class->detailed_monitoring);
+	add_sum(&sum, "connectionTracking", tracking_sum(&node_class->connection_tracking));
+	add_interfaces(&sum, node_class);
+	add_given(&sum, "cpuOptions", node_class->nested_virtualization);
+	add(&sum, "placementGroupID", node_class->placement_group_id);
+	add(&sum, "placementGroupName", node_class->placement_group_name);
 	return sum;
 }
 
