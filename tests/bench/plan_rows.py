@@ -2,7 +2,6 @@
 """Benches of planning: forerun and Karpenter's own scheduler, one process each, on the same pods and all types that forerun ships."""
 
 import json
-import os
 import shutil
 import statistics
 import subprocess
@@ -23,14 +22,12 @@ GENERATED = 240
 
 def whole(command, output):
     """A process from its start to its end: its processor time, user and system, and the most memory that it held."""
+    used = output.with_suffix(".used")
     with open(output, "wb") as out:
-        process = subprocess.Popen([str(one) for one in command], stdout=out, stderr=subprocess.PIPE)
-        stderr = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise RuntimeError(f"{command[0]}: {process.returncode}\n{stderr.decode()[-2000:]}")
-    return json.loads(output.read_text()), {"cpu_s": usage.ru_utime + usage.ru_stime, "mib": usage.ru_maxrss / 1024}
+        done = subprocess.run([TOOLS / "measure", used, *command], stdout=out, stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]}: {done.returncode}\n{done.stderr[-2000:]}")
+    return json.loads(output.read_text()), json.loads(used.read_text())
 
 
 def types_a_node(plan):
@@ -103,7 +100,7 @@ def bench_plan_cases(directory, options):
         if not one.comparable:
             continue
         fewer, more = fewer + bool(one.fewer), more + bool(one.more and not one.fewer)
-        if one.our_placed == one.their_placed and one.usd(one.theirs) > 0:
+        if one.alike and one.usd(one.theirs) > 0:
             ratios.append(one.usd(one.ours) / one.usd(one.theirs))
             dearer += one.dearer
     shutil.rmtree(folder)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """forerun's plan and Karpenter's of the same case, both held to every constraint, then against each other.
 
-python tests/plan/compare.py FOLDER...            cases as cases.py writes them
+python tests/plan/compare.py FOLDER...            cases as generator.py writes them
 python tests/plan/compare.py --seeds FIRST LAST   generated into build/cases
 
 Says what is wrong with a plan, and where Karpenter's is better."""
@@ -14,7 +14,7 @@ import pathlib
 import subprocess
 import sys
 
-import cases
+import generator
 from inputs import Inputs
 from verify import verify
 
@@ -64,7 +64,7 @@ class Comparison:
 
     def __init__(self, folder, ours, theirs):
         self.folder, self.ours, self.theirs = folder, ours, theirs
-        case = cases.read(folder)
+        case = generator.read(folder)
         self.inputs = Inputs(case, karpenter_capacity(folder / "config", folder / "catalog.json"))
         self.our_wrong, self.their_wrong = verify(self.inputs, ours), verify(self.inputs, theirs)
         # Within a limit one workload's place is another's: there the sum counts.
@@ -87,10 +87,23 @@ class Comparison:
     def more(self):
         return dict(self.our_placed - self.their_placed)
 
+    def by_weight(self, plan):
+        """Pods on new nodes, those of the heaviest pools first."""
+        found = collections.Counter()
+        for one in plan["nodes"]:
+            found[self.inputs.pools[one["pool"]]["spec"].get("weight", 1)] += len(one["pods"])
+        weights = {pool["spec"].get("weight", 1) for pool in self.inputs.pools.values()}
+        return [found[weight] for weight in sorted(weights, reverse=True)]
+
+    @property
+    def alike(self):
+        """Both place the same, and forerun leaves no heavier pool unused that Karpenter uses less: it goes to a lighter, perhaps cheaper one before a limit
+        is reached, since it counts the largest type that a node may become when it is opened."""
+        return self.our_placed == self.their_placed and self.by_weight(self.ours) <= self.by_weight(self.theirs)
+
     @property
     def dearer(self):
-        """Where both place the same."""
-        return self.our_placed == self.their_placed and self.usd(self.ours) > self.usd(self.theirs) + CENT
+        return self.alike and self.usd(self.ours) > self.usd(self.theirs) + CENT
 
     @staticmethod
     def usd(plan):
@@ -106,7 +119,7 @@ def compare(folders, binary=None):
 
 def generated(first, last, into, catalog=CATALOG):
     catalog = json.loads(pathlib.Path(catalog).read_text())
-    return [cases.write(cases.generate(seed, catalog), into / f"{seed:04d}") for seed in range(first, last + 1)]
+    return [generator.write(generator.generate(seed, catalog), into / f"{seed:04d}") for seed in range(first, last + 1)]
 
 
 def main():
@@ -136,7 +149,7 @@ def main():
         elif one.dearer:
             found["Karpenter is cheaper"] += 1
             print(f"{one.folder}: Karpenter is cheaper: {one.usd(one.theirs):.4f}, forerun {one.usd(one.ours):.4f}")
-        if not one.fewer and not one.more and one.usd(one.theirs):
+        if one.alike and one.usd(one.theirs):
             ratios.append(one.usd(one.ours) / one.usd(one.theirs))
     print(dict(found))
     if ratios:

@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass, field
 
-from cases import ARCH, AWS, CAPACITY_TYPE, HOST, TYPE, ZONE
+from generator import ARCH, AWS, CAPACITY_TYPE, HOST, TYPE, ZONE
 
 SUFFIXES = {"": 1, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 

@@ -8,7 +8,7 @@ import pathlib
 import random
 import sys
 
-from cases import HOST, ZONE
+from generator import HOST, ZONE
 
 CPU = ["100m", "250m", "500m", "1000m", "1500m"]
 MEMORY = ["100Mi", "256Mi", "512Mi", "1024Mi", "2048Mi", "4096Mi"]
@@ -61,7 +61,7 @@ CLASS = {"apiVersion": "karpenter.k8s.aws/v1", "kind": "EC2NodeClass", "metadata
 
 
 def case(count, seed, catalog):
-    """As cases.generate() makes them."""
+    """As generator.generate() makes them."""
     return {"catalog": catalog, "config": [POOL, CLASS], "pods": pods(count, seed), "nodes": []}
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import compare
-from cases import AWS
+from generator import AWS
 from inputs import labels_of_type
 
 RECORDED = compare.ROOT / "tests/peers/karpenter-types"

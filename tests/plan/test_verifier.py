@@ -5,7 +5,7 @@ import copy
 
 import pytest
 
-from cases import ARCH, CAPACITY_TYPE, HOST, TYPE, ZONE
+from generator import ARCH, CAPACITY_TYPE, HOST, TYPE, ZONE
 from inputs import Inputs
 from verify import verify
 

@@ -4,7 +4,7 @@
 import collections
 import json
 
-from cases import HOST
+from generator import HOST
 from inputs import Place, add, fits, node_wish_holds, quantity, selector_holds, tolerates
 
 
@@ -12,7 +12,8 @@ class Verifier:
     def __init__(self, inputs, plan):
         self.inputs, self.plan = inputs, plan
         self.wrong = []
-        self.selected = {}
+        self.selected = {}  # by selector
+        self.started = {}  # by pod and pool
         self.places = []
 
     def say(self, kind, text):
@@ -132,16 +133,17 @@ class Verifier:
             if not fits(total, self.inputs.room(name, offering[0])):
                 self.say("resources", f"{place.name}: {total} on {offering[0]}, which can give {self.inputs.room(name, offering[0])}")
                 break
-        self.check_min_values(place)
+        for missing in self.missing_values(place.pool, place.labels):
+            self.say("min-values", f"{place.name}: {missing}")
         cheapest = min(self.inputs.prices[offering] for offering in place.offerings)
         if abs(cheapest - place.usd) > 1e-9:
             self.say("price", f"{place.name}: {place.usd}, the cheapest left costs {cheapest}")
 
-    def check_min_values(self, place):
-        for one in place.pool["spec"]["template"]["spec"].get("requirements", []):
-            values = {labels.get(one["key"]) for labels in place.labels} - {None}
-            if len(values) < one.get("minValues", 0):
-                self.say("min-values", f"{place.name}: {len(values)} of {one['key']}")
+    @staticmethod
+    def missing_values(pool, all_labels):
+        """Keys of which the pool wants more different values than these offerings have."""
+        return [f"{len(values)} of {one['key']}" for one in pool["spec"]["template"]["spec"].get("requirements", [])
+                if len(values := {labels.get(one["key"]) for labels in all_labels} - {None}) < one.get("minValues", 0)]
 
     def check_existing(self, place):
         node = self.inputs.existing[place.name]
@@ -183,11 +185,13 @@ class Verifier:
         return found.values()
 
     def eligible(self, pod, key):
-        """The domains that pools which the pod tolerates could open for it, and those of nodes that exist."""
+        """The domains in which some pool could open a node for the pod, and those of nodes that exist."""
         found = set()
-        for pool, sold in self.inputs.sold.items():
-            if tolerates(pod.spec, self.inputs.taints_of(pool), soft=True):
-                found |= {labels[key] for labels in sold.values() if node_wish_holds(pod.spec, labels)}
+        for pool in self.inputs.pools:
+            by_domain = collections.defaultdict(list)
+            for labels in self.startable(pod, pool):
+                by_domain[labels[key]].append(labels)
+            found |= {domain for domain, all_labels in by_domain.items() if not self.missing_values(self.inputs.pools[pool], all_labels)}
         for node in self.inputs.existing.values():
             if key in node.labels[0] and node_wish_holds(pod.spec, node.labels[0]):
                 found.add(node.labels[0][key])
@@ -276,17 +280,22 @@ class Verifier:
                 if total.get(what, 0) > amount + 1e-6:
                     self.say("limit", f"{name}: {total.get(what)} {what} of {amount}")
 
-    def could_start(self, pod, name):
+    def startable(self, pod, name):
+        """The labels of the pool's offerings on which the pod, alone, could run."""
         if not tolerates(pod.spec, self.inputs.taints_of(name), soft=True):
-            return False
-        for offering, labels in self.inputs.sold[name].items():
-            if node_wish_holds(pod.spec, labels):
-                total = dict(pod.requests)
-                for one in self.inputs.daemons_on(labels, self.inputs.taints_of(name)):
-                    add(total, one.requests)
-                if fits(total, self.inputs.room(name, offering[0])):
-                    return True
-        return False
+            return []
+        key = (pod.wish, json.dumps(pod.requests), name)
+        if key not in self.started:
+            found = []
+            for offering, labels in self.inputs.sold[name].items():
+                if node_wish_holds(pod.spec, labels):
+                    total = dict(pod.requests)
+                    for one in self.inputs.daemons_on(labels, self.inputs.taints_of(name)):
+                        add(total, one.requests)
+                    if fits(total, self.inputs.room(name, offering[0])):
+                        found.append(labels)
+            self.started[key] = found
+        return self.started[key]
 
     def check_weight(self):
         """A node of a lighter pool needs a pod that could start none in a heavier one, so far as that can be told from the pod alone."""
@@ -305,7 +314,7 @@ class Verifier:
                 continue
             own = place.pool["metadata"]["name"]
             heavier = [name for name in self.inputs.pools if weight(name) > weight(own) and plain(name)]
-            if place.new and heavier and all(any(self.could_start(pod, name) for name in heavier) for pod in place.new):
+            if place.new and heavier and all(any(self.startable(pod, name) for name in heavier) for pod in place.new):
                 self.say("weight", f"{place.name} of {own}: each of its pods could start a node of {heavier}")
 
     def check_totals(self):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Seeded cases of planning: pods, NodePools, an EC2NodeClass, a part of a catalog, nodes that exist. The same seed is the same case.
 
-python tests/plan/cases.py SEED FOLDER [CATALOG]   writes one out."""
+python tests/plan/generator.py SEED FOLDER [CATALOG]   writes one out."""
 
 import copy
 import json
