@@ -175,6 +175,8 @@ struct existing {
 	struct amounts free; /* without any of its pods */
 	struct amounts expected, there; /* of DaemonSets that should run on it, and that do */
 	uint32_t pool; /* UINT32_MAX: of none */
+	uint32_t index; /* in planner.existing */
+	struct bin *bin;
 	VEC(struct plan_pod) bound;
 };
 
@@ -229,6 +231,7 @@ struct planner {
 	VEC(const struct pod_template *) daemons;
 	VEC(struct existing *) existing;
 	VEC(struct bin *) bins;
+	struct bin *placed_on;
 	size_t first_bin; /* those before it are not to be touched now */
 	VEC(struct item) items;
 	VEC(struct size) sizes;
@@ -323,6 +326,32 @@ void rules_of_class(struct planner *planner, struct pod_class *class);
 void rules_free(struct planner *planner);
 
 /* ---- pack_domain.c ---- */
+
+/* One domain of each topology that matters to the class, and one alternative of its affinity. */
+struct spot {
+	uint32_t domains[KEYS_MAX];
+	uint32_t alternative;
+	double usd; /* of a pod there, of a node that is full of it; INFINITY: only where a node is
+		     */
+	size_t item; /* index; SIZE_MAX: none yet */
+};
+
+/* Where pods of a class could be, and where its rules let one more be at this moment. */
+struct binder {
+	struct planner *planner;
+	struct pod_class *class;
+	uint32_t keys[KEYS_MAX];
+	size_t keys_count;
+	VEC(struct spot) spots;
+	bool *eligible[KEYS_MAX]; /* by domain: it counts when the least is sought */
+	uint32_t *least; /* by rule, at this moment */
+};
+void binder_start(struct binder *binder, struct planner *planner, struct pod_class *class);
+void binder_end(struct binder *binder);
+/* The cheapest domains that the rules let; NULL: none. */
+struct binding *binder_choose(struct binder *binder);
+/* Whether the rules on domains let one more pod onto the existing node. */
+bool binder_lets(struct binder *binder, const struct existing *existing);
 
 /* Fills in the domains that the catalog has of a topology. */
 void key_domains(struct planner *planner, struct topology_key *key);
@@ -433,6 +462,8 @@ void open_nodes(struct planner *planner);
 /* Puts what is left of the items where it adds the least to the price, on nodes that are planned
  * already or on new ones. */
 void grow_nodes(struct planner *planner);
+/* One pod of the item onto the planned nodes from that one on, or a new one: planner.placed_on. */
+bool place_on_planned(struct planner *planner, struct item *item, size_t from);
 /* The same as Karpenter does it: the largest pod first, onto the planned node with the fewest pods
  * that could still become large enough, whatever it then costs. */
 void pack_first_fit(struct planner *planner);
@@ -446,6 +477,8 @@ void place_items(struct planner *planner);
 
 /* ---- pack_view.c ---- */
 
+/* What the planned node may still become. */
+void view_offerings(const struct planner *planner, const struct bin *bin, struct plan_node *node);
 void view_build(struct planner *planner);
 void view_clear(struct planner *planner);
 

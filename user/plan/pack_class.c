@@ -126,7 +126,8 @@ static char *key_of(const struct pod_template *pod, uint32_t relaxed)
 {
 	struct text key = {0};
 
-	text_printf(&key, "%u,%d,%s\x05", relaxed, pod->priority, pod->namespace_);
+	text_printf(&key, "%u,%d,%d,%s\x05", relaxed, pod->priority, pod->of_daemon_set,
+		    pod->namespace_);
 	vec_for_each (it, &pod->requests.list)
 		text_printf(&key, "%s\x01%.17g\x02", it->name, it->amount);
 	text_add_char(&key, '\x05');

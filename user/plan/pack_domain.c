@@ -115,25 +115,6 @@ static void count_add(struct counter *counter, uint32_t domain, uint32_t count)
 
 /* ---- where a class could be ---- */
 
-/* One domain of each topology that matters to the class, and one alternative of its affinity. */
-struct spot {
-	uint32_t domains[KEYS_MAX];
-	uint32_t alternative;
-	double usd; /* of a pod there, of a node that is full of it; INFINITY: only where a node is
-		     */
-	size_t item; /* index; SIZE_MAX: none yet */
-};
-
-struct binder {
-	struct planner *planner;
-	struct pod_class *class;
-	uint32_t keys[KEYS_MAX];
-	size_t keys_count;
-	VEC(struct spot) spots;
-	bool *eligible[KEYS_MAX]; /* by domain: it counts when the least is sought */
-	uint32_t *least; /* by rule, at this moment */
-};
-
 static void note_key(struct binder *binder, uint32_t counter)
 {
 	uint32_t key = binder->planner->counters.at[counter]->key;
@@ -403,6 +384,20 @@ static struct spot *choose(struct binder *binder)
 	return best;
 }
 
+static void existing_domains(const struct binder *binder, const struct existing *existing,
+			     struct spot *out)
+{
+	char text[128];
+
+	for (size_t k = 0; k < binder->keys_count; k++) {
+		struct topology_key *key = &binder->planner->keys.at[binder->keys[k]];
+		const char *value =
+			existing_label(binder->planner, existing, key->name, text, sizeof(text));
+
+		out->domains[k] = value ? domain_of(key, value, true) : UINT32_MAX;
+	}
+}
+
 /* ---- items ---- */
 
 static struct binding *binding_of(struct binder *binder, const struct spot *spot)
@@ -483,30 +478,67 @@ static void bind_pods(struct binder *binder)
 	}
 }
 
+void binder_start(struct binder *binder, struct planner *planner, struct pod_class *class)
+{
+	struct spot spot = {.item = SIZE_MAX};
+
+	*binder = (struct binder){.planner = planner, .class = class};
+	vec_for_each (rule, &class->domains)
+		note_key(binder, rule->counter);
+	vec_for_each (it, &class->domain_adds)
+		note_key(binder, *it);
+	binder->least = calloc(class->domains.count + 1, sizeof(*binder->least));
+	if (!binder->least)
+		abort();
+	for (; spot.alternative < class->alternatives; spot.alternative++)
+		add_spots(binder, &spot, 0);
+	find_eligible(binder);
+}
+
+void binder_end(struct binder *binder)
+{
+	for (size_t k = 0; k < binder->keys_count; k++)
+		free(binder->eligible[k]);
+	free(binder->least);
+	vec_free(&binder->spots);
+}
+
+struct binding *binder_choose(struct binder *binder)
+{
+	struct spot *spot = choose(binder);
+
+	return spot ? binding_of(binder, spot) : NULL;
+}
+
+bool binder_lets(struct binder *binder, const struct existing *existing)
+{
+	struct spot spot = {.alternative = UINT32_MAX};
+
+	if (!binder->keys_count)
+		return true;
+	existing_domains(binder, existing, &spot);
+	for (size_t i = 0; i < binder->class->domains.count; i++) {
+		const struct rule *rule = &binder->class->domains.at[i];
+
+		if (rule->kind == RULE_SPREAD)
+			binder->least[i] = least_count(binder, rule);
+		if (spot.domains[key_of_rule(binder, rule)] == UINT32_MAX)
+			return false;
+	}
+	return all_let(binder, &spot);
+}
+
 /* Whether any was bound. */
 static bool bind_class(struct planner *planner, struct pod_class *class)
 {
-	struct binder binder = {.planner = planner, .class = class};
-	struct spot spot = {.item = SIZE_MAX};
+	struct binder binder;
 	size_t before = class->taken;
 
 	if (class->taken == class->pods.count || class->impossible)
 		return false;
-	vec_for_each (rule, &class->domains)
-		note_key(&binder, rule->counter);
-	vec_for_each (it, &class->domain_adds)
-		note_key(&binder, *it);
-	binder.least = calloc(class->domains.count + 1, sizeof(*binder.least));
-	if (!binder.least)
-		abort();
-	for (; spot.alternative < class->alternatives; spot.alternative++)
-		add_spots(&binder, &spot, 0);
-	find_eligible(&binder);
+	binder_start(&binder, planner, class);
 	bind_pods(&binder);
-	for (size_t k = 0; k < binder.keys_count; k++)
-		free(binder.eligible[k]);
-	free(binder.least);
-	vec_free(&binder.spots);
+	binder_end(&binder);
 	return class->taken > before;
 }
 
@@ -561,17 +593,12 @@ struct binding *binding_at(struct planner *planner, struct pod_class *class,
 {
 	struct binder binder = {.planner = planner, .class = class};
 	struct spot spot = {.alternative = UINT32_MAX};
-	char text[128];
 
+	vec_for_each (rule, &class->domains)
+		note_key(&binder, rule->counter);
 	vec_for_each (it, &class->domain_adds)
 		note_key(&binder, *it);
-	for (size_t k = 0; k < binder.keys_count; k++) {
-		struct topology_key *key = &planner->keys.at[binder.keys[k]];
-		const char *value =
-			existing_label(planner, existing, key->name, text, sizeof(text));
-
-		spot.domains[k] = value ? domain_of(key, value, true) : UINT32_MAX;
-	}
+	existing_domains(&binder, existing, &spot);
 	return binding_of(&binder, &spot);
 }
 

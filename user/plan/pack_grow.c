@@ -37,6 +37,7 @@ static double new_node(struct planner *planner, const struct item *item, struct 
 static void place(struct planner *planner, struct bin *bin, struct item *item, uint32_t count,
 		  const struct growth *growth)
 {
+	planner->placed_on = bin;
 	if (!bin->existing)
 		bin_release(planner, bin);
 	bin_add(planner, bin, item->binding, count);
@@ -125,6 +126,17 @@ static bool place_one(struct planner *planner, struct item *item)
 		return false;
 	place(planner, bin, item, 1, &growth);
 	return true;
+}
+
+bool place_on_planned(struct planner *planner, struct item *item, size_t from)
+{
+	size_t before = planner->first_bin;
+	bool placed;
+
+	planner->first_bin = from;
+	placed = place_one(planner, item);
+	planner->first_bin = before;
+	return placed;
 }
 
 /* Those that follow others on a host come last, when these have a place. */

@@ -66,8 +66,7 @@ static void add_offerings(const struct planner *planner, const struct shape *sha
 		}
 }
 
-static void view_offerings(const struct planner *planner, const struct bin *bin,
-			   struct plan_node *node)
+void view_offerings(const struct planner *planner, const struct bin *bin, struct plan_node *node)
 {
 	const struct pool_table *pool = &planner->pools[bin->shape->pool];
 	uint16_t types[PLAN_TYPES_MAX];

@@ -102,6 +102,22 @@ struct plan_view {
 };
 void planner_view(struct planner *planner, struct plan_view *out);
 
+/* What would become of the pods of nodes that end. */
+struct plan_removal {
+	uint32_t homeless; /* pods without a place */
+	char *why; /* of the first of them; NULL */
+	VEC(struct plan_node) nodes; /* that would have to be bought: without their pods */
+	VEC(uint32_t) onto; /* nodes that exist and would get some, one for each move */
+};
+/* If these nodes ended, by their index in the order of planner_add_existing(): their pods (but
+ * those of DaemonSets) go onto the room of the others first, then onto as few new nodes as will do.
+ * Nothing is changed. All pods must have been added with their node. */
+int planner_try_remove(struct planner *planner, const uint32_t *nodes, size_t count,
+		       struct plan_removal *out);
+/* They end: what is asked later is about what that leaves. */
+int planner_remove(struct planner *planner, const uint32_t *nodes, size_t count);
+void plan_removal_free(struct plan_removal *removal);
+
 /* Whether one pod alone could run on a node of this offering and pool; what a policy's replica asks
  * for is held against what may be bought with it. why (when not NULL and false): the first
  * constraint that is not met. */

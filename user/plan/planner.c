@@ -118,6 +118,8 @@ int planner_add_existing(struct planner *planner, const struct plan_existing *no
 	free_of(planner, existing);
 	use_limit(planner, existing);
 	bin->existing = existing;
+	existing->bin = bin;
+	existing->index = (uint32_t)planner->existing.count;
 	bin->type = NO_TYPE;
 	bin->usd = node->usd_per_hour;
 	*vec_push(&planner->existing) = existing;
