@@ -7,12 +7,14 @@ Every request is compared with botocore's own serialisation by the proxy (model.
 import base64
 import json
 import re
+import subprocess
 import time
 import tomllib
 
 import pytest
 import yaml
 from cloud_driver import Cloud, documents
+from running import run_binary
 
 CLUSTER = ("--cluster-name", "shop", "--cluster-endpoint", "https://shop.example.com", "--cluster-ca", "Zm9yZXJ1bg==",
            "--cluster-cidr", "172.20.0.0/16", "--cluster-version", "1.32")
@@ -313,3 +315,60 @@ def test_observe_mode_deletes_no_template(cloud, ec2_world):
     cloud("--read-only", "--template-keep", "500ms", "--fleet-idle-every", "300ms").ready()
     time.sleep(2)
     assert ec2_world.log("DeleteLaunchTemplate") == []
+
+
+# ---- the instance store without a cluster ----
+
+def stub_commands(directory, label=""):
+    """Commands that say how they were called instead of doing it."""
+    directory.mkdir()
+    bodies = {"mountpoint": "exit 1", "blkid": f'[ -n "{label}" ] && echo "{label}"', "mount": "", "mkfs.xfs": "", "mdadm": ""}
+    for name, body in bodies.items():
+        (directory / name).write_text(f'#!/bin/sh\necho "{name} $*" >>"$CALLS"\n{body}\n')
+        (directory / name).chmod(0o755)
+
+
+@pytest.mark.parametrize("disks, label, expected", [
+    (0, "", []),
+    (1, "", ["mkfs.xfs -f -L instance-store D/nvme0", "mount -o noatime D/nvme0 D/mnt/instance-store"]),
+    (2, "", ["mdadm --create --run --level=0 --raid-devices=2 D/md/instance-store D/nvme0 D/nvme1",
+             "mkfs.xfs -f -L instance-store D/md/instance-store", "mount -o noatime D/md/instance-store D/mnt/instance-store"]),
+    (2, "/dev/md127", ["mount -o noatime /dev/md127 D/mnt/instance-store"]),
+], ids=["no disk", "one disk", "two disks", "made before"])
+def test_the_script_makes_one_file_system_of_all_disks(cloud, ec2_world, tmp_path, disks, label, expected):
+    running = cloud(spec={"instanceStorePolicy": "RAID0", "userData": "#!/bin/sh\necho mine\n"}).ready()
+    text = user_data(ec2_world, running.found_class["templates"][0]["name"])
+    script = text[text.index("#!/bin/sh\n# instanceStorePolicy"):text.index("\n--//", text.index("# instanceStorePolicy"))]
+    host = tmp_path / "host"
+    for path in ("/dev/disk/by-id", "/dev/md", "/mnt/instance-store"):
+        script = script.replace(path, f"{host}/{path.removeprefix('/dev/disk/').removeprefix('/dev/').removeprefix('/')}")
+    (host / "by-id").mkdir(parents=True)
+    for number in range(disks):
+        (host / f"nvme{number}").touch()
+        for name in (f"AWS{number}", f"AWS{number}-ns-1"):  # udev makes two links for each
+            (host / "by-id" / f"nvme-Amazon_EC2_NVMe_Instance_Storage_{name}").symlink_to(host / f"nvme{number}")
+    stub_commands(tmp_path / "bin", label)
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=20,
+                          env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "CALLS": str(tmp_path / "calls")})
+    assert done.returncode == 0, done.stderr
+    calls = (tmp_path / "calls").read_text().replace(str(host), "D").splitlines()
+    assert [c for c in calls if not c.startswith(("mountpoint", "blkid"))] == expected
+    assert text.index("# instanceStorePolicy") < text.index("echo mine")
+
+
+# ---- the options ----
+
+@pytest.mark.parametrize("options, problems", [
+    (["--cluster-name", "shop"], ["--cluster-name: needs --cluster-endpoint and --cluster-ca"]),
+    (["--cluster-dns", "10.0.0.10"], ["--cluster-name: missing beside --cluster-endpoint"]),
+    (["--cluster-name", "a b", "--cluster-endpoint", "http://x", "--cluster-ca", "%", "--cluster-cidr", "10.0.0.0", "--cluster-dns", "nine"],
+     ['--cluster-name: found "a b", expected the name', '--cluster-endpoint: found "http://x", expected an https:// URL',
+      '--cluster-ca: found "%", expected base64', '--cluster-cidr: found "10.0.0.0", expected addresses such as',
+      '--cluster-dns: found "nine", expected an address such as']),
+])
+def test_options_of_a_cluster_that_make_no_sense_are_told(ec2_world, tmp_path, options, problems):
+    files = documents(tmp_path / "config", ec2_world.world)
+    done = run_binary("run", "--config", files[0].parent, "--check", *options, environment=ec2_world.environment(HOME=str(tmp_path)))
+    told = [line for line in done.stdout.splitlines() if line.startswith("--cluster")]
+    assert done.returncode == 1 and len(told) == len(problems)
+    assert all(line.startswith(words) for line, words in zip(told, problems)), told
