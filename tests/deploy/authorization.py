@@ -55,6 +55,7 @@ class Account:
     """The account that was called, as it is now: ids, tags and roles behind the names in the calls."""
 
     def __init__(self, ec2, log):
+        self.ec2_process = ec2
         self.ec2, self.iam = ec2.client("ec2"), ec2.client("iam")
         self.gone = {}  # id: tags, of templates that were deleted
         self.templates = {e["params"]["LaunchTemplateName"]: e["params"] for e in log if e["action"] == "CreateLaunchTemplate"}
@@ -70,6 +71,9 @@ class Account:
     def instance_tags(self, instance_id):
         found = self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
         return plain(found.get("Tags", []))
+
+    def group_tags(self, arn):
+        return plain(self.ec2_process.client("elbv2").describe_tags(ResourceArns=[arn])["TagDescriptions"][0]["Tags"])
 
 
 def plain(tags):
@@ -145,7 +149,24 @@ class Asked:
         for number in listed(self.form, "InstanceId"):
             self.ec2("TerminateInstances", "instance", number, context=resource_tags(self.account.instance_tags(number)))
 
+    def tag_instances(self, action):
+        tags = tags_at(self.form, "Tag")
+        for number in listed(self.form, "ResourceId"):
+            context = {**resource_tags(self.account.instance_tags(number)), "aws:TagKeys": list(tags)}
+            if action == "CreateTags":
+                context.update(request_tags(tags))
+            self.ec2(action, "instance", number, context=context)
+
     # ---- the other services ----
+
+    def targets(self, action):
+        group = self.form["TargetGroupArn"]
+        self.ask(f"elasticloadbalancing:{action}", group, context=resource_tags(self.account.group_tags(group)))
+
+    def queue(self, permission):
+        form = json.loads(self.form)
+        name = form.get("QueueName") or form["QueueUrl"].rpartition("/")[2]
+        self.ask(f"sqs:{permission}", f"arn:aws:sqs:{self.region}:{ACCOUNT}:{name}")
 
     def get_parameter(self):
         name = json.loads(self.form)["Name"]
@@ -183,6 +204,11 @@ def requests_of(entry, account):
         ("ec2", "CreateLaunchTemplate"): asked.create_template,
         ("ec2", "DeleteLaunchTemplate"): asked.delete_template,
         ("ec2", "TerminateInstances"): asked.terminate,
+        **{("ec2", a): lambda a=a: asked.tag_instances(a) for a in ("CreateTags", "DeleteTags")},
+        **{("elasticloadbalancing", a): lambda a=a: asked.targets(a) for a in ("RegisterTargets", "DeregisterTargets")},
+        ("elasticloadbalancing", "DescribeTargetHealth"): lambda: asked.ask("elasticloadbalancing:DescribeTargetHealth", "*"),
+        **{("sqs", a): lambda p=p: asked.queue(p) for a, p in (("GetQueueUrl", "GetQueueUrl"), ("ReceiveMessage", "ReceiveMessage"),
+                                                                ("DeleteMessageBatch", "DeleteMessage"))},
         ("ssm", "GetParameter"): asked.get_parameter,
         ("secretsmanager", "GetSecretValue"): asked.get_secret,
         ("iam", "ListInstanceProfilesForRole"): asked.profiles_of_role,

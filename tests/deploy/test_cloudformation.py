@@ -103,7 +103,25 @@ def test_the_options_are_options_files(stack):
     agent, core = (yaml.safe_load(ssm.get_parameter(Name=f"/forerun/shop/{p}")["Parameter"]["Value"]) for p in ("agent", "core"))
     assert agent == {"core": CORES, "shared-key": "/etc/forerun/keys/shared.key"}
     assert core == {"name": "shop", "config": "/etc/forerun/conf.d", "shared-key": "/etc/forerun/keys/shared.key",
-                    "lock-table": "forerun-shop", "mode": "observe"}
+                    "lock-table": "forerun-shop", "interruption-queue": "forerun-shop-interruptions", "mode": "observe"}
+
+
+def test_what_ec2_says_of_instances_goes_into_the_queue(stack):
+    ec2, outputs = stack
+    sqs, events = ec2.client("sqs"), ec2.client("events")
+    url = sqs.get_queue_url(QueueName=outputs["InterruptionQueue"])["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert attributes["MessageRetentionPeriod"] == "300"
+    rules = {r["Name"]: r for r in events.list_rules()["Rules"]}
+    assert set(rules) == {"forerun-shop-instances", "forerun-shop-health"}
+    for rule in rules:
+        assert [t["Arn"] for t in events.list_targets_by_rule(Rule=rule)["Targets"]] == [attributes["QueueArn"]]
+    kinds = {k for r in rules.values() for k in json.loads(r["EventPattern"])["detail-type"]}
+    source = (TEMPLATE.parent.parent.parent / "user/cloud/queue.c").read_text()
+    assert kinds == set(re.findall(r'\{"((?:EC2|AWS) [A-Z][^"]+)", take_', source))
+    policy = yaml.load(TEMPLATE.read_text(), Plain)["Resources"]["InterruptionQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert [(s["Principal"], s["Action"]) for s in policy] == [({"Service": "events.amazonaws.com"}, "sqs:SendMessage")]
+    assert policy[0]["Condition"]["ArnEquals"]["aws:SourceArn"] == ["InstanceRule.Arn", "HealthRule.Arn"]
 
 
 def test_agents_alone_reach_the_cores_on_one_port(stack):

@@ -45,6 +45,31 @@ def launch_and_retire(ec2, directory, queue, capacity):
         forerun.kill()
 
 
+def drain_and_be_refused(ec2, directory, queue, world):
+    """With a target group and a queue; EC2 does not terminate at first, so the instance is called back, and goes later."""
+    elb, sqs = ec2.client("elbv2"), ec2.client("sqs")
+    group = elb.create_target_group(Name="web", Protocol="HTTP", Port=80, VpcId=world["vpc"], TargetType="instance",
+                                    Tags=[{"Key": "forerun.dev/owner", "Value": "default"}])["TargetGroups"][0]["TargetGroupArn"]
+    url = sqs.create_queue(QueueName="forerun-default-interruptions")["QueueUrl"]
+    config = write_config(directory / "groups", world, queue.port, most=2, target="1", down_s=0, capacity="spot",
+                          policy=f"web, annotations: {{forerun.dev/target-groups: \"{group}\"}}")
+    ec2.fault("TerminateInstances", "error", status=403, code="UnauthorizedOperation", message="not now")
+    forerun = Forerun(config, directory / "state-groups", ec2.environment(HOME=str(directory)), "--drain-blind", "20s",
+                      "--interruption-queue", "forerun-default-interruptions")
+    try:
+        forerun.ready()
+        sqs.send_message(QueueUrl=url, MessageBody="{}")
+        queue.depth = 2
+        forerun.decision()
+        forerun.wait(lambda: ec2.log("RegisterTargets"), "the registration")
+        queue.depth = 0
+        forerun.wait(lambda: ec2.log("DeleteTags"), "it to be called back", 60)
+        forerun.wait(lambda: not ec2.ledger(alive=True), "everything ended", 60)
+        assert ec2.log("DescribeTargetHealth") and ec2.log("DeleteMessageBatch")
+    finally:
+        forerun.kill()
+
+
 def lead_and_pause(ec2, directory):
     """A core with the lease, and the pause in the table."""
     ec2.client("dynamodb").create_table(
@@ -111,6 +136,7 @@ def calls(tmp_path_factory):
         assert checked.returncode == 0, checked.stdout + checked.stderr
         launch_and_retire(ec2, spot, queue, "spot")
         launch_and_retire(ec2, plain, queue, "on-demand")
+        drain_and_be_refused(ec2, directory, queue, world)
         lead_and_pause(ec2, spot)
         log = [e for e in ec2.log(since=start) if e["agent"].startswith("forerun")]
         assert log and all(e["model"] is None and e["signature"] is None for e in log)
@@ -123,7 +149,7 @@ def calls(tmp_path_factory):
 
 
 def test_the_runs_made_the_calls_that_the_test_is_about(calls):
-    assert {"CreateFleet", "CreateLaunchTemplate", "TerminateInstances", "DescribeInstances", "ListInstanceProfilesForRole",
+    assert {"CreateFleet", "CreateLaunchTemplate", "TerminateInstances", "CreateTags", "DeleteTags", "RegisterTargets", "DeregisterTargets", "DescribeInstances", "ListInstanceProfilesForRole",
             "GetInstanceProfile", "GetParameter", "GetProducts"} <= {action for action, _ in calls}
 
 
@@ -203,7 +229,26 @@ def attacks():
         yield "claiming to create it", "ec2:CreateTags", HOME + f"{kind}/x-1", {**OWN, "ec2:CreateAction": "CreateImage"}
     yield "tagging what is made as another's", "ec2:CreateTags", HOME + "instance/*", {**OTHER, "ec2:CreateAction": "RunInstances"}
     yield "tags of a new subnet", "ec2:CreateTags", HOME + "subnet/*", {**OWN, "ec2:CreateAction": "CreateFleet"}
-    yield "taking a tag away", "ec2:DeleteTags", HOME + "instance/i-1", IS_OWN
+    for tag in ("ec2:CreateTags", "ec2:DeleteTags"):
+        draining = {"aws:TagKeys": ["forerun.dev/draining"]}
+        yield "a tag that is not named", tag, HOME + "instance/i-1", IS_OWN
+        yield "who owns it", tag, HOME + "instance/i-1", {**IS_OWN, "aws:TagKeys": ["forerun.dev/owner"]}
+        yield "that it drains, and who owns it", tag, HOME + "instance/i-1", {**IS_OWN, "aws:TagKeys": ["forerun.dev/draining", "forerun.dev/owner"]}
+        yield "that another's drains", tag, HOME + "instance/i-1", {**IS_OTHER, **draining}
+        yield "that nobody's drains", tag, HOME + "instance/i-1", draining
+        yield "that a volume drains", tag, HOME + "volume/vol-1", {**IS_OWN, **draining}
+    group = f"arn:aws:elasticloadbalancing:us-east-1:{ACCOUNT}:targetgroup/web/0123456789abcdef"
+    for action in ("RegisterTargets", "DeregisterTargets"):
+        yield "a target group without our tag", f"elasticloadbalancing:{action}", group, {}
+        yield "a target group of another installation", f"elasticloadbalancing:{action}", group, IS_OTHER
+        yield "a target group abroad", f"elasticloadbalancing:{action}", group.replace("us-east-1", "eu-west-1"), IS_OWN
+    for action in ("ModifyTargetGroup", "DeleteTargetGroup", "ModifyListener", "DeleteLoadBalancer"):
+        yield "changing the load balancer", f"elasticloadbalancing:{action}", group, IS_OWN
+    ours = f"arn:aws:sqs:us-east-1:{ACCOUNT}:forerun-default-interruptions"
+    for action in ("SendMessage", "PurgeQueue", "SetQueueAttributes", "DeleteQueue"):
+        yield "what forerun never does to its queue", f"sqs:{action}", ours, {}
+    for action in ("ReceiveMessage", "DeleteMessage"):
+        yield "another's queue", f"sqs:{action}", ours.replace("default", "other"), {}
     yield "another role", "iam:PassRole", ROLE + "admin", TO_EC2
     yield "a role that begins as ours", "iam:PassRole", ROLE + "forerun-test-node-admin", TO_EC2
     yield "our role, to another service", "iam:PassRole", ROLE + "forerun-test-node", {"iam:PassedToService": "lambda.amazonaws.com"}

@@ -524,6 +524,14 @@ class Proxy:
                 entry["tags"] = {**entry["tags"], **tags}
         return answer
 
+    async def untag(self, call):
+        ids = prices.listed(call.form, "ResourceId")
+        answer = self.xml(call.action, "<return>true</return>") if self.state.settings["synthetic_fleet"] else await self.forward(call)
+        for instance_id in ids if answer.status == 200 else []:
+            if entry := self.state.ledger.by_id.get(instance_id):
+                entry["tags"] = {k: v for k, v in entry["tags"].items() if k != call.form["Tag.1.Key"]}
+        return answer
+
     async def describe_instances(self, call):
         now, settings, ledger = time.time(), {**self.state.settings, **call.times}, self.state.ledger
         for instance_id in prices.listed(call.form, "InstanceId"):
@@ -561,7 +569,7 @@ class Proxy:
 
     async def effect(self, call):
         own = {"CreateFleet": self.create_fleet, "RunInstances": self.run_instances, "TerminateInstances": self.terminate,
-               "StartInstances": self.start, "StopInstances": self.stop, "CreateTags": self.tag,
+               "StartInstances": self.start, "StopInstances": self.stop, "CreateTags": self.tag, "DeleteTags": self.untag,
                "DescribeInstances": self.describe_instances, "DescribeInstanceTypes": self.unchanging,
                "DescribeInstanceTypeOfferings": self.unchanging}
         if call.service == "ec2" and call.action in own:
