@@ -14,7 +14,8 @@ from testbed import BUILD, end_with_parent
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 TEXT = (ROOT / "docs/operations.md").read_text()
 FORERUN = BUILD / "forerun"
-OF_OTHERS = {"--stack-name", "--template-file", "--capabilities", "--parameter-overrides", "--now", "--filters"}
+OF_OTHERS = {"--stack-name", "--template-file", "--capabilities", "--parameter-overrides", "--now", "--filters", "--attributes",
+             "--event-pattern", "--queue-name", "--rule", "--targets"}
 
 
 @functools.cache
