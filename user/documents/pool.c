@@ -16,6 +16,10 @@
 	"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(/))?([A" \
 	"-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$"
 
+#define DATE_TIME                                                                              \
+	"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-5][0-9](\\.[0-9]+)?([Zz]|[+-][0-" \
+	"9]{2}:[0-9]{2})$"
+
 #define DEFAULT_EXPIRE_AFTER_S ((uint64_t)720 * 3600)
 
 /* ---- taints ---- */
@@ -56,8 +60,9 @@ static void read_taint(const struct cursor *at, struct taint *taint)
 		check_label_key(&value, taint->value);
 	if (read_enum(&effect, EFFECTS, ARRAY_SIZE(EFFECTS), &chosen))
 		taint->effect = (enum taint_effect)chosen;
-	if (read_string(&added, &time) && time_parse(time, &moment) < 0)
-		cursor_expected(&added, "a time such as 2026-01-31T12:00:00Z");
+	if (read_matching(&added, DATE_TIME, "a time such as 2026-01-31T12:00:00Z", &time) &&
+	    time_parse(time, &moment) < 0)
+		cursor_expected(&added, "a day and time that there is");
 	if (!taint->value)
 		taint->value = strdup("");
 }
