@@ -187,6 +187,44 @@ static void what_was_spent_goes_with_the_lease(void **state)
 	world_free(&world);
 }
 
+/* A spot price that nobody knew yet, and for which the one on demand stood in. */
+static void an_assumed_price_gives_way_to_the_one_that_is_known(void **state)
+{
+	struct offering offering =
+		world_offering("m5.large", "us-east-1a", CAPACITY_SPOT, 2, 0.096);
+	struct catalog catalog = {.offerings = &offering, .count = 1};
+	struct core_totals totals;
+	struct world world;
+
+	(void)state;
+	offering.price_assumed = true;
+	world_init(&world, WORLD_YAML, WORLD_POOL);
+	world_core(&world);
+	world_class(&world, true);
+	core_catalog(world.core, &catalog);
+	core_start(world.core, world.now);
+	world_describe(&world);
+	world_run(&world, NS_PER_S);
+	world_queue(&world, 35);
+	world_run(&world, 100 * NS_PER_MS);
+	answer_all(&world);
+	world_describe(&world);
+	core_totals(world.core, &totals);
+	assert_float_equal(totals.usd_per_hour, 3 * 0.096, 1e-9);
+	offering.price_assumed = false;
+	offering.usd_per_hour = 0.03;
+	core_catalog(world.core, &catalog);
+	core_totals(world.core, &totals);
+	assert_float_equal(totals.usd_per_hour, 3 * 0.03, 1e-9);
+	/* Not known again: the last one that was stays. */
+	offering.price_assumed = true;
+	offering.usd_per_hour = 0.096;
+	core_catalog(world.core, &catalog);
+	core_totals(world.core, &totals);
+	assert_float_equal(totals.usd_per_hour, 3 * 0.03, 1e-9);
+	world_free(&world);
+}
+
 /* ---- what limits are held against ---- */
 
 struct sums {
@@ -374,6 +412,7 @@ int main(void)
 		cmocka_unit_test(a_record_that_makes_no_sense_is_refused),
 		cmocka_unit_test(the_dollars_of_a_day_are_not_passed),
 		cmocka_unit_test(what_was_spent_goes_with_the_lease),
+		cmocka_unit_test(an_assumed_price_gives_way_to_the_one_that_is_known),
 		cmocka_unit_test(sums_are_what_counting_anew_gives),
 		cmocka_unit_test(ec2_is_asked_once_whether_it_would_have_allowed_it),
 		cmocka_unit_test(ec2_is_asked_when_it_can_be),

@@ -148,19 +148,22 @@ struct pool_state *pool_find(struct core *core, const char *name)
 	return pool && strcmp(pool->pool->name, name) == 0 ? pool : NULL;
 }
 
-/* Size and price of an instance, from its pool's offerings. */
+/* Size and price of an instance, from its pool's offerings. What spot costs is what it costs now;
+ * an assumed price only stands in until one is known. */
 void instance_describe(struct core *core, struct instance *instance)
 {
 	struct pool_state *pool = pool_find(core, instance->pool);
 
-	if (!pool || (instance->vcpus && !isnan(instance->usd_per_hour)))
+	if (!pool || (instance->capacity_type != CAPACITY_SPOT && instance->vcpus &&
+		      !isnan(instance->usd_per_hour)))
 		return;
 	vec_for_each (offering, &pool->offerings)
 		if (strcmp(offering->instance_type, instance->instance_type) == 0) {
 			instance->vcpus = offering->vcpus;
 			instance->memory_mib = offering->memory_mib;
 			if (strcmp(offering->zone, instance->zone) == 0 &&
-			    offering->capacity_type == instance->capacity_type)
+			    offering->capacity_type == instance->capacity_type &&
+			    (isnan(instance->usd_per_hour) || !offering->price_assumed))
 				instance->usd_per_hour = offering->usd_per_hour;
 		}
 }
