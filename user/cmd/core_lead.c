@@ -13,11 +13,18 @@
 
 /* ---- the lease ---- */
 
+/* After a standstill a call may come before the look: the file counts all the same. */
+static bool pause_unseen(const struct run *run)
+{
+	return time_mono_ns() > run->pause_looked_ns + PAUSE_EVERY_NS + PAUSE_EVERY_NS / 2 &&
+	       access(run->pause_file, F_OK) == 0;
+}
+
 bool lead_may_act(void *arg)
 {
 	const struct run *run = arg;
 
-	if (run->pause_why || run->lock_pause_why)
+	if (run->pause_why || run->lock_pause_why || pause_unseen(run))
 		return false;
 	if (!run->options->lock_table)
 		return true;
@@ -165,6 +172,7 @@ static void look_at_pause(struct run *run)
 {
 	_cleanup_free_ char *why = read_pause(run->pause_file);
 
+	run->pause_looked_ns = time_mono_ns();
 	if (!pause_changes(&run->pause_why, why, run->pause_file))
 		return;
 	core_pause(run->core, "file", why, time_now());

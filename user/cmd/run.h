@@ -87,6 +87,7 @@ struct run {
 	struct loop_timer *poll_timer, *pause_timer;
 	char *pause_file, *pause_why; /* why: what the file says; NULL: it is not there */
 	char *lock_pause_why; /* the same of the lock */
+	uint64_t pause_looked_ns; /* when the file was looked for last */
 	bool standing_by; /* there is a lock and this core does not have it */
 
 	struct documents documents;
