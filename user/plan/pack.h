@@ -86,6 +86,11 @@ struct rule {
 
 /* ---- classes of equal pods ---- */
 
+struct filled {
+	const struct binding *binding;
+	uint32_t most; /* pods that found room there */
+};
+
 /* How many of each kind of wish are given up, in Karpenter's order (pkg/controllers/provisioning/
  * scheduling/preferences.go): preferred affinities, anti-affinities and node affinities, spread
  * that may be passed, taints that only prefer. */
@@ -112,7 +117,7 @@ struct pod_class {
 	VEC(struct plan_pod) pods; /* all of it; those from `taken` on want a place */
 	size_t taken;
 	VEC(struct binding *) bindings;
-	VEC(const struct binding *) closed; /* those whose domains had no room for all */
+	VEC(struct filled) filled; /* domains that had no room for all */
 };
 
 /* One domain of each topology that matters to a class, and one alternative of its affinity: where
@@ -129,7 +134,8 @@ struct binding {
 struct item {
 	struct binding *binding;
 	struct pod_class *class; /* the binding's */
-	uint32_t count;
+	uint32_t count; /* that have no place yet */
+	uint32_t bound; /* all of them */
 	double value; /* what one is worth at the dual prices */
 	uint32_t tight; /* so many may be on a host, and that decides how many nodes there are */
 	uint32_t size; /* index into planner.sizes */
@@ -232,11 +238,13 @@ struct planner {
 	VEC(struct existing *) existing;
 	VEC(struct bin *) bins;
 	struct bin *placed_on;
+	size_t waiting; /* pods, when the round began */
 	size_t first_bin; /* those before it are not to be touched now */
 	VEC(struct item) items;
 	VEC(struct size) sizes;
 	uint32_t turn;
 	bool tight; /* some item is */
+	bool following; /* some class follows others in a wider topology */
 	bool companies; /* some class follows others on a host */
 	bool pools_with_values; /* some pool has minValues */
 	double lambda[RESOURCES_MAX + 1]; /* dual prices; the last of a node for a tight pod */
@@ -331,9 +339,11 @@ void rules_free(struct planner *planner);
 struct spot {
 	uint32_t domains[KEYS_MAX];
 	uint32_t alternative;
-	double usd; /* of a pod there, of a node that is full of it; INFINITY: only where a node is
-		     */
+	double usd; /* of a pod there, if it is with all that fit or are to come; INFINITY: only
+		       where a node is */
 	size_t item; /* index; SIZE_MAX: none yet */
+	uint32_t most, bound; /* pods that have room there, and those bound so far */
+	uint32_t lost; /* classes that would have to follow there and cannot */
 };
 
 /* Where pods of a class could be, and where its rules let one more be at this moment. */
@@ -357,9 +367,9 @@ bool binder_lets(struct binder *binder, const struct existing *existing);
 void key_domains(struct planner *planner, struct topology_key *key);
 /* Binds what waits of the classes to domains and adds items; what cannot be bound stays waiting. */
 void bind_classes(struct planner *planner);
-/* Closes the domains in which pods found no room, to those that spread over them: what stands in
- * the others may then be too much. Whether there is one more. */
-bool close_domains(struct planner *planner);
+/* Notes how many pods found room in the domains in which not all did: what stands in the others may
+ * then be too much. Whether there is such a one. */
+bool note_filled(struct planner *planner, int starts);
 /* Counts so many pods more, or with a negative count fewer, in the domains of the binding. */
 void count_binding(struct planner *planner, const struct binding *binding, int32_t count);
 /* Of pods that stand on an existing node. */

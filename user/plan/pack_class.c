@@ -220,7 +220,7 @@ void pod_classes_free(struct planner *planner)
 			free(*binding);
 		}
 		vec_free(&class->bindings);
-		vec_free(&class->closed);
+		vec_free(&class->filled);
 		free(class->shapes);
 		free(class->key);
 		free(class);

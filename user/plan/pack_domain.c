@@ -126,15 +126,17 @@ static void note_key(struct binder *binder, uint32_t counter)
 		binder->keys[binder->keys_count++] = key;
 }
 
+/* The least that one pod of the class costs in the shape, on a node with as many as fit, or with
+ * all that there are. */
 static double usd_of_pod(const struct planner *planner, const struct pod_class *class,
-			 struct shape *shape)
+			 struct shape *shape, size_t all)
 {
 	const struct pool_table *pool = &planner->pools[shape->pool];
 	double best = INFINITY;
 
 	shape_front(planner, shape);
 	for (size_t i = 0; i < shape->front_count; i++) {
-		double pods = INFINITY;
+		double pods = (double)all;
 
 		for (size_t r = 0; r < planner->resources; r++)
 			if (class->need.of[r])
@@ -161,6 +163,7 @@ static struct shape *spot_shape(struct binder *binder, const struct spot *spot, 
 static double spot_usd(struct binder *binder, const struct spot *spot)
 {
 	struct planner *planner = binder->planner;
+	size_t all = MAX(planner->waiting, (size_t)1);
 	double usd = INFINITY;
 
 	for (size_t p = 0; p < planner->pools_count; p++) {
@@ -169,7 +172,7 @@ static double spot_usd(struct binder *binder, const struct spot *spot)
 		if (p && usd < INFINITY && planner->pools[p].weight != planner->pools[p - 1].weight)
 			break;
 		if (shape)
-			usd = fmin(usd, usd_of_pod(planner, binder->class, shape));
+			usd = fmin(usd, usd_of_pod(planner, binder->class, shape, all));
 	}
 	return usd;
 }
@@ -194,14 +197,48 @@ static bool exists_in(const struct binder *binder, const struct spot *spot)
 	return false;
 }
 
-static bool is_closed(const struct binder *binder, const struct spot *spot)
+/* How many pods have room there, so far as that was found out. */
+static uint32_t most_in(const struct binder *binder, const struct spot *spot)
 {
-	vec_for_each (it, &binder->class->closed)
-		if ((*it)->alternative == spot->alternative &&
-		    memcmp((*it)->domains, spot->domains, binder->keys_count * sizeof(uint32_t)) ==
-			    0)
+	vec_for_each (it, &binder->class->filled)
+		if (it->binding->alternative == spot->alternative &&
+		    memcmp(it->binding->domains, spot->domains,
+			   binder->keys_count * sizeof(uint32_t)) == 0)
+			return it->most;
+	return UINT32_MAX;
+}
+
+static bool could_be(struct planner *planner, const struct pod_class *class, uint32_t key,
+		     uint32_t domain)
+{
+	for (size_t i = 0; i < planner->pools_count * class->alternatives; i++) {
+		struct shape *shape = class->shapes[i];
+
+		shape = shape ? domain_shape(planner, shape, key, domain) : NULL;
+		if (shape && usd_of_pod(planner, class, shape, 1) < INFINITY)
 			return true;
+	}
 	return false;
+}
+
+/* Classes that have to be where these are, and could not be there. */
+static uint32_t lost_in(const struct binder *binder, const struct spot *spot)
+{
+	struct planner *planner = binder->planner;
+	uint32_t lost = 0;
+
+	vec_for_each (it, &planner->classes)
+		vec_for_each (rule, &(*it)->domains) {
+			uint32_t key = planner->counters.at[rule->counter]->key;
+
+			if (rule->kind != RULE_AFFINITY || *it == binder->class ||
+			    !class_adds(binder->class, rule->counter))
+				continue;
+			for (size_t k = 0; k < binder->keys_count; k++)
+				lost += binder->keys[k] == key &&
+					!could_be(planner, *it, key, spot->domains[k]);
+		}
+	return lost;
 }
 
 static void add_spots(struct binder *binder, struct spot *spot, size_t k)
@@ -212,8 +249,8 @@ static void add_spots(struct binder *binder, struct spot *spot, size_t k)
 		return;
 	if (k == binder->keys_count) {
 		spot->usd = spot_usd(binder, spot);
-		if (is_closed(binder, spot))
-			return;
+		spot->most = most_in(binder, spot);
+		spot->lost = binder->planner->following ? lost_in(binder, spot) : 0;
 		if (spot->usd < INFINITY || (!spot->alternative && exists_in(binder, spot)))
 			*vec_push(&binder->spots) = *spot;
 		return;
@@ -244,8 +281,8 @@ static bool says_yes(const struct pod_template *pod, const char *key, const char
 	return any;
 }
 
-/* As Karpenter counts: every domain that a pool could offer and the pod's words on it leave, and
- * those of nodes that are there. */
+/* Whether a node that the pod's own words leave could be there, or is: of a pool that the pod does
+ * not tolerate by its words on the topology alone, as Karpenter does it. */
 static bool is_eligible(struct binder *binder, const struct rule *rule, uint32_t key,
 			uint32_t domain)
 {
@@ -255,16 +292,23 @@ static bool is_eligible(struct binder *binder, const struct rule *rule, uint32_t
 	const char *value = topology->values.at[domain];
 	char text[128];
 
+	for (size_t i = 0; i < planner->pools_count * binder->class->alternatives; i++)
+		if (binder->class->shapes[i] &&
+		    domain_shape(planner, binder->class->shapes[i], key, domain))
+			return true;
 	if (!rule->ignore_affinity && !says_yes(pod, topology->name, value))
 		return false;
 	for (size_t p = 0; p < planner->pools_count; p++)
 		if (planner->pools[p].all &&
+		    (rule->ignore_affinity ||
+		     !pool_tolerated(planner->pools[p].pool, pod, false)) &&
 		    (!rule->honor_taints || pool_tolerated(planner->pools[p].pool, pod, false)) &&
 		    domain_shape(planner, planner->pools[p].all, key, domain))
 			return true;
 	vec_for_each (it, &planner->existing)
 		if (str_equal(existing_label(planner, *it, topology->name, text, sizeof(text)),
-			      value))
+			      value) &&
+		    (rule->ignore_affinity || existing_takes(planner, *it, binder->class)))
 			return true;
 	return false;
 }
@@ -360,12 +404,19 @@ static double crowd(const struct binder *binder, const struct spot *spot)
 	return count;
 }
 
+static bool is_preferred(const struct spot *a, double a_crowd, const struct spot *b, double b_crowd)
+{
+	if (a->lost != b->lost)
+		return a->lost < b->lost;
+	return a_crowd != b_crowd ? a_crowd < b_crowd : a->usd < b->usd;
+}
+
 /* The cheapest spot that the rules let; one where only a node that is there could take it counts as
  * cheap: it costs nothing, if there is room. */
 static struct spot *choose(struct binder *binder)
 {
 	struct spot *best = NULL;
-	double least = INFINITY, least_usd = INFINITY;
+	double least = INFINITY;
 
 	for (size_t i = 0; i < binder->class->domains.count; i++)
 		if (binder->class->domains.at[i].kind == RULE_SPREAD)
@@ -373,13 +424,11 @@ static struct spot *choose(struct binder *binder)
 	vec_for_each (spot, &binder->spots) {
 		double score = binder->class->domains.count ? 0 : crowd(binder, spot);
 
-		if (best && (score > least || (score == least && spot->usd >= least_usd)))
-			continue;
-		if (!all_let(binder, spot))
+		if (spot->bound >= spot->most ||
+		    (best && !is_preferred(spot, score, best, least)) || !all_let(binder, spot))
 			continue;
 		best = spot;
 		least = score;
-		least_usd = spot->usd;
 	}
 	return best;
 }
@@ -473,6 +522,7 @@ static void bind_pods(struct binder *binder)
 			binder->keys_count ? 1 : (uint32_t)(class->pods.count - class->taken);
 
 		item->count += count;
+		item->bound += count;
 		class->taken += count;
 		count_binding(binder->planner, item->binding, (int32_t)count);
 	}
@@ -602,16 +652,33 @@ struct binding *binding_at(struct planner *planner, struct pod_class *class,
 	return binding_of(&binder, &spot);
 }
 
-bool close_domains(struct planner *planner)
+/* Fewer and fewer the longer it takes, so that it ends. */
+static uint32_t room_found(const struct item *item, int starts)
+{
+	uint32_t found = item->bound - item->count;
+
+	return starts < 6 ? found : starts < 12 ? found / 2 : 0;
+}
+
+bool note_filled(struct planner *planner, int starts)
 {
 	bool any = false;
 
 	vec_for_each (item, &planner->items) {
 		struct pod_class *class = item->class;
+		struct filled *filled = NULL;
 
-		if (!item->count || !item->binding->domains_count || has_kind(class, RULE_AFFINITY))
+		if (!item->count || has_kind(class, RULE_AFFINITY) ||
+		    (!item->binding->domains_count && class->alternatives < 2))
 			continue;
-		*vec_push(&class->closed) = item->binding;
+		vec_for_each (it, &class->filled)
+			if (it->binding == item->binding)
+				filled = it;
+		if (!filled) {
+			filled = vec_push(&class->filled);
+			*filled = (struct filled){item->binding, UINT32_MAX};
+		}
+		filled->most = MIN(filled->most, room_found(item, starts));
 		any = true;
 	}
 	return any;

@@ -49,6 +49,7 @@ static void add_rule(struct planner *planner, struct pod_class *class, const str
 
 	if (rule->kind == RULE_SPREAD)
 		planner->counters.at[rule->counter]->spread = true;
+	planner->following = planner->following || (!host && rule->kind == RULE_AFFINITY);
 	planner->companies = planner->companies || (host && rule->kind == RULE_AFFINITY);
 	if (host)
 		*vec_push(&class->hosts) = *rule;

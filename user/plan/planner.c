@@ -217,19 +217,23 @@ static bool relax(struct planner *planner)
 	return any;
 }
 
-/* Whether a domain was closed, so that all has to be planned again. */
-static bool plan_round(struct planner *planner)
+/* Whether a domain was found to have less room than was thought: then all has to be planned again.
+ */
+static bool plan_round(struct planner *planner, int starts)
 {
-	bool closed;
+	bool filled;
 
+	planner->waiting = 0;
+	vec_for_each (class, &planner->classes)
+		planner->waiting += (*class)->pods.count - (*class)->taken;
 	bind_classes(planner);
 	sizes_make(planner);
 	price_resources(planner);
 	fill_standing(planner);
 	place_items(planner);
-	closed = close_domains(planner);
+	filled = note_filled(planner, starts);
 	drop_items(planner);
-	return closed;
+	return filled;
 }
 
 /* Takes what is planned off the bin; what ran there before stays. */
@@ -263,7 +267,7 @@ static void start_anew(struct planner *planner)
 	planner->bins.count = kept;
 }
 
-#define STARTS_MAX 16
+#define STARTS_MAX 24
 
 int planner_solve(struct planner *planner)
 {
@@ -272,7 +276,7 @@ int planner_solve(struct planner *planner)
 	view_clear(planner);
 	table_daemons(planner);
 	for (;;) {
-		if (plan_round(planner) && starts++ < STARTS_MAX)
+		if (plan_round(planner, starts) && starts++ < STARTS_MAX)
 			start_anew(planner);
 		else if (!relax(planner))
 			return 0;
