@@ -300,7 +300,7 @@ static bool is_eligible(struct binder *binder, const struct rule *rule, uint32_t
 		return false;
 	for (size_t p = 0; p < planner->pools_count; p++)
 		if (planner->pools[p].all &&
-		    (rule->ignore_affinity ||
+		    (rule->ignore_affinity || pod->node_preferred.count ||
 		     !pool_tolerated(planner->pools[p].pool, pod, false)) &&
 		    (!rule->honor_taints || pool_tolerated(planner->pools[p].pool, pod, false)) &&
 		    domain_shape(planner, planner->pools[p].all, key, domain))

@@ -7,6 +7,8 @@
 
 #include "plan/pack.h"
 
+#define GROWTHS_MAX 256 /* nodes that are looked at for growth */
+
 /* The cheapest new node for one pod of the item, of the heaviest pool that can; INFINITY: none. */
 static double new_node(struct planner *planner, const struct item *item, struct shape **out)
 {
@@ -90,26 +92,49 @@ static bool may_hold(struct planner *planner, const struct bin *bin, const struc
 	       limit_allows(planner, pool, &held, bin->counted ? &bin->held : NULL);
 }
 
-/* The place that adds the least; the first of those that add nothing. */
+/* Whether the pod fits onto the node as it is, by amounts alone: what most nodes fail at. */
+static bool fits_as_is(const struct planner *planner, const struct bin *bin,
+		       const struct amounts *need)
+{
+	const struct amounts *free = bin->existing
+					     ? &bin->existing->free
+					     : &planner->pools[bin->shape->pool].free[bin->type];
+
+	for (size_t r = 0; r < planner->resources; r++)
+		if (need->of[r] && bin->load.of[r] + need->of[r] > free->of[r])
+			return false;
+	return true;
+}
+
+static struct bin *better_place(struct planner *planner, const struct item *item, struct bin *bin,
+				struct growth *out, double *usd)
+{
+	struct growth growth = {0};
+	double more = bin_growth(planner, bin, item->binding, 1, &growth);
+
+	if (more >= *usd || !may_hold(planner, bin, item->binding, &growth))
+		return NULL;
+	*usd = more;
+	*out = growth;
+	return bin;
+}
+
+/* The place that adds the least: the first where the pod fits as it is, else of the youngest nodes
+ * the one that grows for the least. */
 static struct bin *least_growth(struct planner *planner, const struct item *item,
 				struct growth *out, double *usd)
 {
 	struct bin *best = NULL;
+	size_t looks = 0;
 
 	*usd = INFINITY;
-	for (size_t i = planner->first_bin; i < planner->bins.count; i++) {
-		struct bin *const *it = &planner->bins.at[i];
-		struct growth growth = {0};
-		double more = bin_growth(planner, *it, item->binding, 1, &growth);
-
-		if (more >= *usd || !may_hold(planner, *it, item->binding, &growth))
-			continue;
-		*usd = more;
-		*out = growth;
-		best = *it;
-		if (more <= 0)
-			break;
-	}
+	for (size_t i = planner->first_bin; i<planner->bins.count && * usd> 0; i++)
+		if (fits_as_is(planner, planner->bins.at[i], &item->class->need))
+			best = better_place(planner, item, planner->bins.at[i], out, usd) ?: best;
+	for (size_t i = planner->bins.count; i-- > planner->first_bin && *usd > 0;)
+		if (!planner->bins.at[i]->existing &&
+		    (looks++ < GROWTHS_MAX || follows(item->class)))
+			best = better_place(planner, item, planner->bins.at[i], out, usd) ?: best;
 	return best;
 }
 

@@ -217,6 +217,8 @@ static bool relax(struct planner *planner)
 	return any;
 }
 
+#define FEW_PODS 16 /* that are added to a plan without a look at all of it */
+
 /* Whether a domain was found to have less room than was thought: then all has to be planned again.
  */
 static bool plan_round(struct planner *planner, int starts)
@@ -227,10 +229,14 @@ static bool plan_round(struct planner *planner, int starts)
 	vec_for_each (class, &planner->classes)
 		planner->waiting += (*class)->pods.count - (*class)->taken;
 	bind_classes(planner);
-	sizes_make(planner);
-	price_resources(planner);
-	fill_standing(planner);
-	place_items(planner);
+	if (planner->bins.count > planner->existing.count && planner->waiting <= FEW_PODS) {
+		grow_nodes(planner);
+	} else {
+		sizes_make(planner);
+		price_resources(planner);
+		fill_standing(planner);
+		place_items(planner);
+	}
 	filled = note_filled(planner, starts);
 	drop_items(planner);
 	return filled;
