@@ -6,8 +6,6 @@
 
 static void node_free(struct plan_node *node)
 {
-	vec_for_each (it, &node->requests.list)
-		free(it->name);
 	vec_free(&node->requests.list);
 	vec_free(&node->pods);
 	vec_free(&node->offerings);
@@ -35,7 +33,7 @@ static void view_requests(const struct planner *planner, const struct bin *bin,
 			sum.of[r] += planner->pools[bin->shape->pool].daemons[bin->type].of[r];
 		if (sum.of[r])
 			*vec_push(&node->requests.list) =
-				(struct resource_amount){.name = strdup(planner->resource_names[r]),
+				(struct resource_amount){.name = (char *)planner->resource_names[r],
 							 .amount = (double)sum.of[r] / 1000};
 	}
 }
@@ -130,6 +128,7 @@ void view_build(struct planner *planner)
 
 	if (!given)
 		abort();
+	view_clear(planner);
 	planner->usd = 0;
 	vec_for_each (bin, &planner->bins)
 		view_bin(planner, *bin, given);

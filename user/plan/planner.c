@@ -279,7 +279,7 @@ int planner_solve(struct planner *planner)
 {
 	int starts = 0;
 
-	view_clear(planner);
+	planner->viewed = false; /* cleared when there is a new one: a pod more shall be quick */
 	table_daemons(planner);
 	for (;;) {
 		if (plan_round(planner, starts) && starts++ < STARTS_MAX)
