@@ -24,6 +24,7 @@ struct story {
 	bool overlap; /* a leader may not have noticed that it is none any more */
 	bool lose_disks;
 	bool lose_records;
+	uint32_t warm; /* size of the pool's warm pool */
 	uint64_t late_ns; /* a call that its core has given up arrives within that; 0: never */
 };
 
@@ -63,11 +64,34 @@ static void cluster_demand(struct cluster *cluster, uint32_t instances)
 		world_queue(&cluster->cores[i], 10.0 * (cluster->wanted + 1) - 5);
 }
 
+/* What runs and is a policy's: what a warm pool prepares is none. */
+static uint32_t replicas(const struct cluster *cluster)
+{
+	uint32_t count = 0;
+
+	vec_for_each (it, &cluster->ec2.instances)
+		count += (it->view.state == INSTANCE_PENDING ||
+			  it->view.state == INSTANCE_RUNNING) &&
+			 strcmp(it->view.policy, "web") == 0;
+	return count;
+}
+
+static uint32_t at_rest(const struct cluster *cluster)
+{
+	uint32_t count = 0;
+
+	vec_for_each (it, &cluster->ec2.instances)
+		count += it->view.state == INSTANCE_STOPPED;
+	return count;
+}
+
 static void assert_never_more(struct cluster *cluster)
 {
-	if (ec2_alive(&cluster->ec2) > cluster->wanted)
-		fail_msg("%s: EC2 has %u instances, never more than %u were wanted", cluster->what,
-			 ec2_alive(&cluster->ec2), cluster->wanted);
+	if (replicas(cluster) > cluster->wanted)
+		fail_msg("%s: EC2 has %u replicas, never more than %u were wanted", cluster->what,
+			 replicas(cluster), cluster->wanted);
+	if (at_rest(cluster) > cluster->story->warm + cluster->wanted)
+		fail_msg("%s: %u instances are at rest", cluster->what, at_rest(cluster));
 }
 
 /* ---- the lease ---- */
@@ -125,12 +149,25 @@ static void calls_become_late(struct cluster *cluster, struct world *world)
 	}
 }
 
+/* Whoever would have tagged what it starts is dead. */
+static void late_start(struct cluster *cluster, const struct launch_order *order)
+{
+	struct launch_result result = {0};
+
+	cluster->ec2.fault = (struct fault){.untagged = true, .start_most = UINT32_MAX};
+	ec2_start(&cluster->ec2, order, &result);
+	launch_result_free(&result);
+}
+
 static void late_call_arrives(struct cluster *cluster, size_t at)
 {
 	struct late_call late = cluster->late.at[at];
 
 	vec_remove(&cluster->late, at);
-	ec2_create_fleet(&cluster->ec2, &late.order);
+	if (late.order.starts.count)
+		late_start(cluster, &late.order);
+	else
+		ec2_create_fleet(&cluster->ec2, &late.order);
 	launch_order_free(&late.order);
 }
 
@@ -193,7 +230,7 @@ static void core_begins(struct cluster *cluster, int i)
 
 static void random_fault(struct world *world)
 {
-	world->fault = (struct fault){.at_most = UINT32_MAX};
+	world->fault = (struct fault){.at_most = UINT32_MAX, .start_most = UINT32_MAX};
 	switch (random_below(9)) {
 	case 0:
 		world->fault.lose_before = true;
@@ -210,8 +247,10 @@ static void random_fault(struct world *world)
 		break;
 	case 5:
 		world->fault.no_capacity = true;
+		world->fault.start_most = random_below(2);
 		break;
 	case 6:
+		world->fault.untagged = true;
 		world->fault.refuse = random_below(3) == 0;
 		break;
 	default:
@@ -226,8 +265,11 @@ static void one_answer(struct cluster *cluster, int i)
 	if (!world->core)
 		return;
 	world->visible_after_ns = random_below(90) * NS_PER_S;
+	cluster->ec2.start_shown_after_ns = random_below(90) * NS_PER_S;
 	random_fault(world);
 	world_answer(world);
+	if (random_below(2))
+		world_answer_stop(world, random_below(3) ? 0 : -EAGAIN);
 	cluster_advance(cluster, 2 * NS_PER_MS);
 	if (i == cluster->leader && random_below(4))
 		lease_renew(cluster);
@@ -315,10 +357,13 @@ static void settle(struct cluster *cluster)
 	for (int n = 0; n < 260; n++) {
 		struct world *world = &cluster->cores[i];
 
-		world->fault = (struct fault){.at_most = UINT32_MAX};
-		while (world_answer(world))
+		world->fault = (struct fault){.at_most = UINT32_MAX, .start_most = UINT32_MAX};
+		while (world_answer(world) || world_answer_stop(world, 0) ||
+		       world_answer_terminate(world, 0))
 			;
 		describe(cluster, i);
+		if (cluster->story->lease)
+			lease_renew(cluster);
 		cluster_advance(cluster, 5 * NS_PER_S);
 		late_calls_due(cluster);
 		rounds(cluster, 3);
@@ -330,9 +375,12 @@ static void assert_all_known(struct cluster *cluster)
 {
 	const struct policy_status *status = world_policy(&cluster->cores[cluster->leader]);
 
-	if (ec2_alive(&cluster->ec2) != cluster->wanted)
-		fail_msg("%s: EC2 has %u instances, %u are wanted (%s)", cluster->what,
-			 ec2_alive(&cluster->ec2), cluster->wanted, status->held);
+	if (replicas(cluster) != cluster->wanted)
+		fail_msg("%s: EC2 has %u replicas, %u are wanted (%s)", cluster->what,
+			 replicas(cluster), cluster->wanted, status->held);
+	if (at_rest(cluster) != cluster->story->warm || ec2_alive(&cluster->ec2) != cluster->wanted)
+		fail_msg("%s: %u at rest of %u, %u run", cluster->what, at_rest(cluster),
+			 cluster->story->warm, ec2_alive(&cluster->ec2));
 	if (status->replicas != 1 + (int32_t)cluster->wanted)
 		fail_msg("%s: the leader counts %d instances of %u", cluster->what,
 			 status->replicas - 1, cluster->wanted);
@@ -366,6 +414,8 @@ static void cluster_new(struct cluster *cluster, const struct story *story, uint
 
 		world_init(world, policy.data, WORLD_POOL);
 		world->shares = &cluster->ec2;
+		world->documents.pools.at[0].warm =
+			(struct warm_pool){.size = story->warm, .refresh_s = DURATION_NEVER};
 		world->config.standby = story->lease;
 		world->config.limits.launches_per_minute = 1000;
 		snprintf(world->config.host, sizeof(world->config.host), "core-%d", i);
@@ -445,9 +495,31 @@ static void a_leader_that_is_none_any_more_launches_nothing_twice(void **state)
 	play(&story, 3001, 150);
 }
 
+static void starts_from_a_warm_pool_are_made_once(void **state)
+{
+	const struct story story = {.lease = true,
+				    .overlap = true,
+				    .lose_disks = true,
+				    .late_ns = 3600 * NS_PER_S,
+				    .warm = 3};
+
+	(void)state;
+	play(&story, 1, 100);
+}
+
+static void one_core_and_its_disk_start_once(void **state)
+{
+	const struct story story = {.lose_disks = true, .late_ns = 60 * NS_PER_S, .warm = 3};
+
+	(void)state;
+	play(&story, 1, 100);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(starts_from_a_warm_pool_are_made_once),
+		cmocka_unit_test(one_core_and_its_disk_start_once),
 		cmocka_unit_test(a_power_cut_after_the_call_launches_nothing_twice),
 		cmocka_unit_test(one_core_on_an_empty_disk_launches_nothing_twice),
 		cmocka_unit_test(a_successor_with_the_record_launches_nothing_twice),

@@ -21,6 +21,10 @@ struct ec2_instance {
 	struct instance_view view;
 	uint64_t visible_ns; /* DescribeInstances shows it from then on */
 	uint64_t running_ns;
+	uint64_t shown_ns; /* it is shown as before its start until then */
+	struct instance_view before;
+	uint32_t starts, stops;
+	bool hibernated;
 };
 
 /* What EC2 remembers of a ClientToken: the parameters and the answer. */
@@ -36,6 +40,9 @@ struct fault { /* of one CreateFleet */
 	bool unknown_state; /* 500 without a word about the effect, but it had one */
 	uint32_t at_most; /* fewer than asked for; UINT32_MAX: all */
 	bool no_capacity; /* of the first override's type and zone */
+	uint32_t start_most; /* of the next StartInstances: the others have no capacity */
+	bool untagged; /* started, and CreateTags is lost */
+	const char *start_code; /* what is said of them; NULL: InsufficientInstanceCapacity */
 };
 
 struct world {
@@ -52,7 +59,9 @@ struct world {
 
 	VEC(struct launch_order) called; /* launch() calls, not yet answered */
 	VEC(struct terminate_order) terminating;
-	uint64_t launch_calls, terminate_calls, dry_runs;
+	VEC(struct stop_order) stopping;
+	uint64_t launch_calls, terminate_calls, dry_runs, stop_calls;
+	uint64_t start_shown_after_ns; /* so long a started one is shown as stopped */
 	uint64_t brakes_began, brakes_ended; /* told of */
 	char brake_text[CLOUD_TEXT_SIZE];
 	uint64_t lines_at_last_launch;
@@ -135,6 +144,9 @@ static inline void order_copy(struct launch_order *to, const struct launch_order
 	*to = *from;
 	memset(&to->overrides, 0, sizeof(to->overrides));
 	memset(&to->tags, 0, sizeof(to->tags));
+	memset(&to->starts, 0, sizeof(to->starts));
+	vec_for_each (start, &from->starts)
+		*vec_push(&to->starts) = *start;
 	vec_for_each (override, &from->overrides)
 		*vec_push(&to->overrides) = *override;
 	vec_for_each (tag, &from->tags.list)
@@ -146,7 +158,8 @@ static inline void world_launch(void *arg, const struct launch_order *order)
 {
 	struct world *world = arg;
 
-	assert_true(strlen(order->token) <= 64 && order->count > 0 && order->overrides.count > 0);
+	assert_true(strlen(order->token) <= 64 && order->count > 0 &&
+		    (order->overrides.count > 0) != (order->starts.count > 0));
 	if (order->dry_run) {
 		assert_int_equal(world->config.mode, MODE_OBSERVE);
 		world->dry_runs++;
@@ -175,6 +188,14 @@ static inline void world_terminate(void *arg, const struct terminate_order *orde
 	copy->number = order->number;
 	vec_for_each (instance, &order->instances)
 		*vec_push(&copy->instances) = *instance;
+}
+
+static inline void world_stop(void *arg, const struct stop_order *order)
+{
+	struct world *world = arg;
+
+	world->stop_calls++;
+	*vec_push(&world->stopping) = *order;
 }
 
 static inline void world_braked(void *arg, enum brake brake, bool holds, const char *text)
@@ -238,6 +259,9 @@ static inline void ec2_launch_one(struct world *world, const struct launch_order
 		instance->view.epoch = strtoull(order_tag(order, "forerun.dev/epoch"), NULL, 10);
 	instance->view.launch_count =
 		(uint32_t)strtoul(order_tag(order, "forerun.dev/count"), NULL, 10);
+	if (order_tag(order, "forerun.dev/class-hash"))
+		snprintf(instance->view.class_hash, 20, "%s",
+			 order_tag(order, "forerun.dev/class-hash"));
 	instance->view.owned = true;
 	instance->visible_ns = world->now.mono_ns + world->visible_after_ns;
 	instance->running_ns = world->now.mono_ns + world->boot_ns;
@@ -300,6 +324,91 @@ static inline void result_copy(struct launch_result *to, const struct launch_res
 		*vec_push(&to->failures) = *it;
 }
 
+static inline struct ec2_instance *ec2_find(struct world *world, const char *id)
+{
+	vec_for_each (instance, &ec2_of(world)->instances)
+		if (strcmp(instance->view.id, id) == 0)
+			return instance;
+	return NULL;
+}
+
+static inline void ec2_start_one(struct world *world, struct ec2_instance *instance)
+{
+	if (instance->view.state != INSTANCE_STOPPED)
+		return;
+	instance->before = instance->view;
+	instance->shown_ns = world->now.mono_ns + ec2_of(world)->start_shown_after_ns;
+	instance->view.state = INSTANCE_PENDING;
+	instance->view.launched_wall_ns = world->now.wall_ns;
+	instance->running_ns = world->now.mono_ns + ec2_of(world)->boot_ns / 4;
+	instance->starts++;
+}
+
+static inline void ec2_tag(struct ec2_instance *instance, const struct launch_order *order)
+{
+	snprintf(instance->view.policy, CLOUD_NAME_SIZE, "%s",
+		 order_tag(order, "forerun.dev/policy"));
+	snprintf(instance->view.token, 64, "%s", order_tag(order, "forerun.dev/token"));
+	snprintf(instance->view.decision, 48, "%s", order_tag(order, "forerun.dev/decision"));
+	instance->view.epoch = strtoull(order_tag(order, "forerun.dev/epoch"), NULL, 10);
+	instance->view.launch_count =
+		(uint32_t)strtoul(order_tag(order, "forerun.dev/count"), NULL, 10);
+}
+
+/* StartInstances and CreateTags. */
+static inline void ec2_start(struct world *world, const struct launch_order *order,
+			     struct launch_result *result)
+{
+	uint32_t left = world->fault.start_most;
+
+	result->outcome = LAUNCH_DONE;
+	strcpy(result->request_id, "11111111-2222-3333-4444-555555555555");
+	vec_for_each (it, &order->starts) {
+		struct ec2_instance *instance = ec2_find(world, it->id);
+		bool wrong = !instance || (instance->view.state != INSTANCE_STOPPED &&
+					   instance->view.state != INSTANCE_PENDING &&
+					   instance->view.state != INSTANCE_RUNNING);
+
+		if (!wrong && left) {
+			left--;
+			ec2_start_one(world, instance);
+			if (!world->fault.untagged)
+				ec2_tag(instance, order);
+			*vec_push(&result->instances) = *it;
+			continue;
+		}
+		struct launch_failure *failure = vec_push(&result->failures);
+
+		memcpy(failure->instance_id, it->id, sizeof(it->id));
+		memcpy(failure->instance_type, it->instance_type, 32);
+		memcpy(failure->zone, it->zone, 32);
+		strcpy(failure->code, wrong			? "IncorrectInstanceState"
+				      : world->fault.start_code ? world->fault.start_code
+								: "InsufficientInstanceCapacity");
+	}
+}
+
+static inline bool world_answer_stop(struct world *world, int error)
+{
+	struct stop_result result = {.error = error};
+	struct stop_order order;
+	struct ec2_instance *instance;
+
+	if (!world->stopping.count)
+		return false;
+	order = world->stopping.at[0];
+	vec_remove(&world->stopping, 0);
+	memcpy(result.id, order.id, sizeof(result.id));
+	instance = ec2_find(world, order.id);
+	if (error != -EINVAL && instance && instance->view.state == INSTANCE_RUNNING) {
+		instance->view.state = INSTANCE_STOPPED;
+		instance->hibernated = order.hibernate;
+		instance->stops++;
+	}
+	core_stopped(world->core, &result, world->now);
+	return true;
+}
+
 /* What the caller of this order hears. The fault is of this one call. */
 static inline void ec2_answer(struct world *world, const struct launch_order *order,
 			      struct launch_result *result)
@@ -315,6 +424,12 @@ static inline void ec2_answer(struct world *world, const struct launch_order *or
 		       fault->throttle ? "RequestLimitExceeded" : "UnauthorizedOperation");
 	} else if (fault->lose_before) {
 		result->outcome = LAUNCH_UNKNOWN;
+	} else if (order->starts.count) {
+		ec2_start(world, order, result);
+		if (fault->lose_after || fault->unknown_state || fault->untagged) {
+			launch_result_free(result);
+			result->outcome = LAUNCH_UNKNOWN;
+		}
 	} else {
 		result_copy(result, ec2_create_fleet(world, order));
 		memcpy(result->token, order->token, sizeof(result->token));
@@ -400,6 +515,8 @@ static inline void world_describe(struct world *world)
 			instance->view.state = INSTANCE_RUNNING;
 		if (instance->visible_ns <= world->now.mono_ns)
 			*vec_push(&views) = instance->view;
+		if (instance->shown_ns > world->now.mono_ns && views.count)
+			views.at[views.count - 1] = instance->before;
 	}
 	fleet = (struct fleet_view){views.at, views.count, world->now.mono_ns};
 	core_fleet(world->core, &fleet, world->now);
@@ -555,8 +672,12 @@ static inline void world_run(struct world *world, uint64_t ns)
 
 static inline void world_core(struct world *world)
 {
-	const struct core_effects effects = {world,	      world_journal, world_launch,
-					     world_terminate, NULL,	     world_braked};
+	const struct core_effects effects = {.arg = world,
+					     .journal = world_journal,
+					     .launch = world_launch,
+					     .terminate = world_terminate,
+					     .braked = world_braked,
+					     .stop = world_stop};
 
 	assert_int_equal(core_new(&world->config, &world->documents, &effects, &world->core), 0);
 }
@@ -588,7 +709,7 @@ static inline void world_init(struct world *world, const char *policy, const cha
 	strcpy(world->config.owner, "default");
 	world->now = (struct moment){1000 * NS_PER_S, 1700000000 * NS_PER_S};
 	world->boot_ns = 30 * NS_PER_S;
-	world->fault.at_most = UINT32_MAX;
+	world->fault.at_most = world->fault.start_most = UINT32_MAX;
 	world->journal_fails_at = SIZE_MAX;
 	world->journal_error = -ENOSPC;
 	world->host_cpu_cores = NAN;
@@ -626,6 +747,7 @@ static inline void world_crash(struct world *world)
 	vec_for_each (order, &world->terminating)
 		vec_free(&order->instances);
 	vec_clear(&world->terminating);
+	vec_clear(&world->stopping);
 }
 
 static inline int world_line(void *arg, const char *json, size_t length)
@@ -678,6 +800,7 @@ static inline void world_free(struct world *world)
 	vec_free(&world->synced);
 	vec_free(&world->called);
 	vec_free(&world->terminating);
+	vec_free(&world->stopping);
 	vec_free(&world->instances);
 	vec_free(&world->tokens);
 	documents_free(&world->documents);

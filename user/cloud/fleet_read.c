@@ -61,6 +61,10 @@ static void take_tag(struct instance_view *item, const char *owner, const char *
 		set_text(item->draining, value);
 	else if (strcmp(key, "aws:ec2launchtemplate:id") == 0)
 		set_text(item->launch_template_id, value);
+	else if (strcmp(key, TAG_CLASS_HASH) == 0)
+		set_text(item->class_hash, value);
+	else if (strcmp(key, TAG_POOL_HASH) == 0)
+		set_text(item->pool_hash, value);
 	else if (strcmp(key, TAG_PAUSE) == 0)
 		item->pause = strcmp(value, "false") != 0;
 }

@@ -24,6 +24,8 @@
 #define TAG_EPOCH "forerun.dev/epoch"
 #define TAG_PAUSE "forerun.dev/pause"
 #define TAG_DRAINING "forerun.dev/draining"
+#define TAG_CLASS_HASH "forerun.dev/class-hash"
+#define TAG_POOL_HASH "forerun.dev/pool-hash"
 #define TAG_COUNT "forerun.dev/count"
 
 /* As much as fits. */

@@ -44,6 +44,14 @@ static void on_targets(void *arg, const struct target_order *order)
 		cloud_targets(run->cloud, order);
 }
 
+static void on_stop(void *arg, const struct stop_order *order)
+{
+	struct run *run = arg;
+
+	if (run->cloud)
+		cloud_stop(run->cloud, order);
+}
+
 static void on_decided(void *arg, const struct decision *decision)
 {
 	report_decision(arg, decision->id);
@@ -168,6 +176,14 @@ static bool on_state_changed(void *arg, const char *instance_id, enum instance_s
 	return taken;
 }
 
+static void on_stopped(void *arg, const struct stop_result *result)
+{
+	struct run *run = arg;
+
+	core_stopped(run->core, result, time_now());
+	core_poke(run);
+}
+
 /* ---- what must be known before the core starts ---- */
 
 static void on_whoami(void *arg, const char *instance_id, const char *instance_type,
@@ -229,6 +245,7 @@ static int open_cloud(struct run *run)
 				      .targets = on_targets_told,
 				      .noticed = on_noticed,
 				      .state_changed = on_state_changed,
+				      .stopped = on_stopped,
 				      .may_act = lead_may_act};
 	struct cloud_config config;
 	int r;
@@ -268,7 +285,8 @@ static int open_core(struct run *run)
 				       .braked = on_braked,
 				       .mark = on_mark,
 				       .targets = on_targets,
-				       .outdated = on_outdated};
+				       .outdated = on_outdated,
+				       .stop = on_stop};
 	struct core_config config = {.mode = (enum core_mode)run->options->mode,
 				     .fleet = run->role == ROLE_CORE,
 				     .standby = run->options->lock_table != NULL};

@@ -2,7 +2,7 @@
 /* From what a policy wants to a decision and its calls. */
 #include <math.h>
 
-#include "core/core_private.h"
+#include "core/drain.h"
 
 /* In observe mode nothing changes, so the same wish comes again and again: it is recorded when it
  * grows, or comes back after a while. */
@@ -49,6 +49,7 @@ static void decide_up(struct core *core, const struct evaluation *e, const struc
 	record->count = count;
 	record->decision.replicas_decided = e->policy->current + (int32_t)count;
 	set_text(record->decision.limits, limits);
+	plan_sources(plan, &record->decision);
 	if (journal_decision(core, record, e->now) < 0) {
 		record->decision.closed = true;
 		return;
@@ -70,16 +71,16 @@ static void decide_up(struct core *core, const struct evaluation *e, const struc
 }
 
 /* What made the order smaller, or took all of it. */
-static void plan_brakes(struct core *core, const struct evaluation *e,
-			const struct launch_plan *plan, uint32_t wanted)
+void plan_brakes(struct core *core, const struct evaluation *e, const struct launch_plan *plan,
+		 uint32_t wanted)
 {
 	char text[CLOUD_TEXT_SIZE];
 
-	snprintf(text, sizeof(text), "%u of %u are launched", plan->count, wanted);
+	snprintf(text, sizeof(text), "%u of %u are launched", plan_total(plan), wanted);
 	for (int brake = 0; brake < BRAKE_COUNT; brake++)
 		if (plan->brakes & 1U << brake)
 			brake_policy(core, e->policy, (enum brake)brake,
-				     plan->count ? text : plan->held);
+				     plan_total(plan) ? text : plan->held);
 }
 
 /* Nothing more is launched before all that was launched is known. A launch under way is no news. */
@@ -101,6 +102,41 @@ static bool lane_is_free(struct core *core, const struct evaluation *e)
 	return false;
 }
 
+/* Room that exists: what drains for this policy, and can be called back, is there at once. Returns
+ * how many were. */
+static uint32_t call_back(struct core *core, const struct evaluation *e, uint32_t wanted)
+{
+	struct policy_state *policy = e->policy;
+	struct instance *last = may_call(core) ? retire_last(policy->lane) : NULL;
+	char names[CLOUD_TEXT_SIZE] = "";
+	struct record *record;
+	uint32_t count = 0;
+
+	for (; last && last->drain->reason == RETIRE_SCALE_DOWN && count < wanted;
+	     last = retire_last(policy->lane)) {
+		if (retire_cancel(core, last, "it is wanted again", e->now) < 0)
+			break;
+		line_add(names, sizeof(names), "%s", last->id);
+		count++;
+	}
+	record = count ? record_new(core, DECISION_SCALE_UP, policy, e->now) : NULL;
+	if (!record)
+		return count;
+	fill_record(core, record, e, true);
+	record->decision.sources[SOURCE_ROOM] =
+		(struct source_choice){.asked = true, .count = count, .why = "was draining"};
+	record->decision.replicas_decided = policy->current + (int32_t)count;
+	record->decision.closed = true;
+	journal_decision(core, record, e->now);
+	for (char *name = strtok(names, "\n"); name; name = strtok(NULL, "\n"))
+		record_step(core, record, e->now, "%s drains, and is called back", name);
+	journal_closed(core, record, e->now);
+	record_changed(core, record);
+	scaled(policy, record->decision.replicas_decided, (int32_t)count, e->now);
+	policy->current += (int32_t)count;
+	return count;
+}
+
 static void scale_up(struct core *core, const struct evaluation *e)
 {
 	_cleanup_(plan_free)
@@ -109,15 +145,18 @@ static void scale_up(struct core *core, const struct evaluation *e)
 	uint32_t wanted = (uint32_t)(policy->result_up.desired - policy->current);
 	char limits[sizeof(((struct decision *)0)->limits)] = "";
 
-	if (!may_act(core, e, true) || !lane_is_free(core, e))
+	if (!may_act(core, e, true))
+		return;
+	wanted -= call_back(core, e, wanted);
+	if (!wanted || !lane_is_free(core, e))
 		return;
 	line_add(limits, sizeof(limits), "minReplicas %d, maxReplicas %d: %s",
 		 policy->policy->min_replicas, policy->policy->max_replicas,
 		 policy->result_up.reason);
-	plan_make(core, policy->lane, policy->pool, wanted, NULL, e->now, &plan, limits,
-		  sizeof(limits));
+	plan_make(core, policy, wanted, NULL, e->now, &plan, limits, sizeof(limits));
 	plan_brakes(core, e, &plan, wanted);
-	if (!plan.count && (core->config.mode == MODE_ACT || str_starts(plan.held_key, "limit"))) {
+	if (!plan_total(&plan) &&
+	    (core->config.mode == MODE_ACT || str_starts(plan.held_key, "limit"))) {
 		const struct held_by by = {plan.held_key, BRAKE_COUNT, &core->totals.held_by_limit};
 
 		if (hold(core, e, &by, "%s", plan.held) && !plan.waits)
@@ -129,7 +168,7 @@ static void scale_up(struct core *core, const struct evaluation *e)
 		dry_run(core, policy, &plan);
 		return;
 	}
-	decide_up(core, e, &plan, plan.count ? plan.count : wanted, limits);
+	decide_up(core, e, &plan, plan_total(&plan) ? plan_total(&plan) : wanted, limits);
 }
 
 /* ---- down ---- */

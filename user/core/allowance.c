@@ -91,7 +91,7 @@ void before_ends(struct core *core, uint64_t asked_ns)
 
 /* ---- what this leader may launch beyond its record ---- */
 
-static bool needs_promise(const struct core *core)
+bool needs_promise(const struct core *core)
 {
 	return core->config.standby && core->config.mode == MODE_ACT;
 }
@@ -179,6 +179,7 @@ void core_state_stored(struct core *core)
 		stored->left[i] = newest->left[i];
 	stored->is = true;
 	newest->is = core->promises[PROMISE_UNSURE].is = false;
+	starts_stored(core);
 	if (!core->waits_for_record)
 		return;
 	core->waits_for_record = false;

@@ -83,6 +83,16 @@ static void tally_policies(struct core *core, struct tally *tallies)
 		if (core->policies[i].pool)
 			tally_launch(core, tallies, core->policies[i].policy->pool,
 				     core->policies[i].lane->key, nothing);
+	for (size_t i = 0; i < core->pools_count; i++) {
+		const struct pool_state *pool = &core->pools[i];
+
+		if (pool->warm)
+			tally_launch(core, tallies, pool->pool->name, pool->warm->state.lane->key,
+				     nothing);
+		if (pool->fixed)
+			tally_launch(core, tallies, pool->pool->name, pool->fixed->state.lane->key,
+				     nothing);
+	}
 }
 
 /* ---- how much is promised ---- */

@@ -173,6 +173,7 @@ struct instance_view {
 	char service[CLOUD_NAME_SIZE]; /* tag forerun.dev/service, "" when there is none */
 	uint64_t sequence, epoch; /* of its token and its tag forerun.dev/epoch; 0: none */
 	uint32_t launch_count; /* tag forerun.dev/count: instances asked for in its call */
+	char class_hash[20], pool_hash[20]; /* tags forerun.dev/class-hash and -pool-hash */
 	bool owned; /* carries our forerun.dev/owner; false: only a host of some service */
 	bool pause; /* tag forerun.dev/pause with any value but "false" */
 	char private_address[48];

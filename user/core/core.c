@@ -22,6 +22,16 @@ void core_limits_default(struct core_limits *limits)
 	};
 }
 
+/* What the tags of an instance that is launched today say of its class and pool. */
+static void hashes_of(struct pool_state *pool)
+{
+	snprintf(pool->pool_hash, sizeof(pool->pool_hash), "%016llx",
+		 (unsigned long long)documents_pool_hash(pool->pool));
+	if (pool->class)
+		snprintf(pool->class_hash, sizeof(pool->class_hash), "%016llx",
+			 (unsigned long long)documents_class_hash(pool->class->node_class));
+}
+
 static void pools_new(struct core *core)
 {
 	vec_for_each (node_class, &core->documents->classes)
@@ -35,6 +45,7 @@ static void pools_new(struct core *core)
 		for (size_t i = 0; i < core->classes_count; i++)
 			if (str_equal(core->documents->classes.at[i].name, pool->node_class))
 				state->class = &core->classes[i];
+		hashes_of(state);
 	}
 }
 
@@ -83,6 +94,7 @@ static int tables_new(struct core *core)
 	    !core->pools || !core->classes)
 		return -ENOMEM;
 	pools_new(core);
+	wants_new(core);
 	return policies_new(core);
 }
 
@@ -158,6 +170,9 @@ static void policy_free(struct policy_state *policy)
 {
 	for (size_t i = 0; policy->forecasts && i < policy->policy->metrics.count; i++)
 		vec_free(&policy->forecasts[i].points);
+	for (int t = 0; t < CAPACITY_TYPES; t++)
+		vec_free(&policy->offers[t].list);
+	vec_free(&policy->fits);
 	hpa_state_free(&policy->up);
 	hpa_state_free(&policy->down);
 	free(policy->readings);
@@ -172,11 +187,12 @@ void core_free(struct core *core)
 		return;
 	for (size_t i = 0; i < core->policies_count; i++)
 		policy_free(&core->policies[i]);
+	wants_free(core);
 	for (size_t i = 0; i < core->pools_count; i++) {
 		vec_free(&core->pools[i].offerings);
 		vec_free(&core->pools[i].leads);
-		vec_free(&core->pools[i].offers[0].list);
-		vec_free(&core->pools[i].offers[1].list);
+		for (int t = 0; t < CAPACITY_TYPES; t++)
+			vec_free(&core->pools[i].offers[t].list);
 	}
 	for (size_t i = 0; i < core->classes_count; i++) {
 		vec_free(&core->classes[i].subnets);
@@ -205,6 +221,7 @@ void core_start(struct core *core, struct moment now)
 {
 	moment_is(core, now);
 	core->started = true;
+	core->starts_from_ns = now.mono_ns;
 	instances_start(core, now);
 	lanes_start(core, now);
 	orders_start(core, now);
@@ -231,6 +248,7 @@ void core_catalog(struct core *core, const struct catalog *catalog)
 	vec_for_each (it, &core->orders)
 		order_worst(core, *it);
 	counts_old(core);
+	fits_rebuild(core);
 	offers_rebuild_all(core);
 }
 
@@ -297,6 +315,7 @@ uint64_t core_tick(struct core *core, struct moment now)
 	spend_tick(core, now);
 	brakes_tick(core, now);
 	next_ns = MIN(next_ns, evaluate_due(core, now));
+	next_ns = MIN(next_ns, wants_tick(core, now));
 	return MAX(next_ns, now.mono_ns + NS_PER_MS);
 }
 

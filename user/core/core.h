@@ -64,6 +64,14 @@ enum decision_kind {
 	DECISION_REPLACE, /* what goes is replaced */
 };
 
+/* What one source gives to a decision, and how long it takes as far as was learned. */
+struct source_choice {
+	bool asked; /* it was looked at */
+	uint32_t count; /* instances that come from it */
+	double seconds; /* from the call until serving; NaN: nothing was learned yet */
+	char why[96]; /* why not more; "" when there is nothing to say */
+};
+
 struct decision_step { /* what happened, in order */
 	uint64_t mono_ns, wall_ns;
 	char text[CLOUD_TEXT_SIZE];
@@ -81,6 +89,7 @@ struct decision {
 	char signals[2048]; /* one line a signal: name, labels, value, age, diagnosis */
 	char arithmetic[HPA_TEXT_SIZE];
 	char limits[1024]; /* one line for each limit that was looked at, and whether it bound */
+	struct source_choice sources[SOURCE_COUNT]; /* the fastest first */
 	VEC(struct decision_step) steps;
 	uint32_t launched, failed; /* instances so far */
 	bool closed; /* nothing more will come of it */
@@ -135,6 +144,8 @@ struct core_effects {
 	void (*targets)(void *arg, const struct target_order *order);
 	/* The lease's record is to be written anew soon (core_state_write()); NULL: nobody does. */
 	void (*outdated)(void *arg);
+	/* StopInstances of one that was prepared for a warm pool. */
+	void (*stop)(void *arg, const struct stop_order *order);
 };
 
 struct core;
@@ -195,6 +206,7 @@ bool core_instance_state(struct core *core, const char *instance_id, enum instan
 			 struct moment now);
 /* What EC2 says of the end of this host itself; "" for nothing. */
 const char *core_own_notice(const struct core *core);
+void core_stopped(struct core *core, const struct stop_result *result, struct moment now);
 
 /* New signals of one host. In `forerun run` every policy is evaluated at once; in a fleet those of
  * the host's services: on an edge at once, else at most every 50 ms. Returns the CLOCK_MONOTONIC

@@ -88,6 +88,7 @@ int spend_read(struct spend *spend, const struct cJSON *json);
 struct room {
 	double cpus, memory_mib, usd_hour, usd_day; /* INFINITY: no limit; dollars an hour */
 	double usd_day_spent;
+	double nodes;
 };
 enum room_kind {
 	ROOM_USD_HOUR = 1,
@@ -96,7 +97,8 @@ enum room_kind {
 	ROOM_MEMORY = 8,
 	ROOM_SUBNET = 16,
 	ROOM_QUOTA = 32,
-	ROOM_ALL = 63
+	ROOM_NODES = 64,
+	ROOM_ALL = 127
 };
 uint32_t offer_room(const struct offer *offer, const struct room *room, uint32_t kinds);
 struct subnet_state *subnet_find(const struct core *core, const char *id);
@@ -141,11 +143,12 @@ bool may_judge(struct core *core, const struct evaluation *e);
 bool may_act(struct core *core, const struct evaluation *e, bool up);
 
 /* ---- act.c ---- */
+void plan_brakes(struct core *core, const struct evaluation *e, const struct launch_plan *plan,
+		 uint32_t wanted);
 void act(struct core *core, const struct evaluation *e);
 
 /* ---- offerings.c ---- */
 bool offering_matches(const struct offering *offering, const struct pool *pool);
-void offers_rebuild(struct core *core, struct pool_state *pool);
 void offers_rebuild_all(struct core *core);
 bool no_capacity_covers(const struct no_capacity *entry, const char *instance_type,
 			const char *zone, enum capacity_type type);
@@ -156,10 +159,75 @@ struct pool_state *pool_find(struct core *core, const char *name);
 void instance_describe(struct core *core, struct instance *instance);
 
 /* ---- plan.c ---- */
-void plan_make(struct core *core, const struct lane *lane, struct pool_state *pool, uint32_t wanted,
+void plan_make(struct core *core, const struct policy_state *policy, uint32_t wanted,
 	       const struct record *record, struct moment now, struct launch_plan *plan,
 	       char *limits, size_t limits_size);
 void plan_free(struct launch_plan *plan);
+void plan_hold(struct launch_plan *plan, const char *key, enum brake brake, const char *format, ...)
+	_printf_(4, 5);
+size_t offers_left(const struct offers *offers, const struct record *record,
+		   enum capacity_type type);
+
+/* ---- plan_text.c ---- */
+double limit_of_nodes(const struct pool *pool);
+const char *bound_text(bool bound);
+void say_pool(const struct pool_state *pool, const struct room *room, uint32_t kinds, char *out,
+	      size_t size);
+void say_usd(const struct core *core, const struct room *room, const struct launch_plan *plan,
+	     uint32_t kinds, char *out, size_t size);
+void say_before(const struct core *core, const struct lane *lane, const struct pool_state *pool,
+		char *out, size_t size);
+void say_addresses(const struct launch_plan *plan, uint32_t kinds, uint32_t wanted, char *out,
+		   size_t size);
+
+/* ---- source.c ---- */
+uint32_t plan_total(const struct launch_plan *plan);
+void plan_sources(const struct launch_plan *plan, struct decision *decision);
+void plan_starts(struct core *core, const struct policy_state *policy, const struct record *record,
+		 const struct room *room, struct moment now, struct launch_plan *plan);
+bool choose_capacity_type(struct core *core, const struct policy_state *policy,
+			  const struct record *record, struct launch_plan *plan);
+const struct offers *policy_offers(const struct policy_state *policy, enum capacity_type type);
+bool policy_fits(const struct policy_state *policy, const struct instance *instance);
+uint32_t spot_of(const struct spot_share *share, uint32_t all, uint32_t spot, uint32_t more);
+double pool_spot_share(const struct core *core, const struct pool_state *pool);
+void source_learn(struct pool_state *pool, enum launch_source source, double seconds);
+double source_seconds(const struct pool_state *pool, enum launch_source source);
+enum launch_source source_of_fleet(enum capacity_type type);
+enum launch_source source_of_start(const struct pool_state *pool, const struct instance *instance);
+
+/* ---- fits.c ---- */
+void fits_rebuild(struct core *core);
+
+/* ---- want.c: what a NodePool wants by itself ---- */
+void wants_new(struct core *core);
+void wants_free(struct core *core);
+bool is_want_name(const char *name);
+bool is_warm_name(const char *name);
+struct policy_state *want_find(struct core *core, const char *name);
+void want_more(struct core *core, const struct evaluation *e, int32_t have, int32_t target);
+void want_fewer(struct core *core, const struct evaluation *e, uint32_t count,
+		struct instance *const *chosen);
+uint64_t wants_tick(struct core *core, struct moment now);
+
+/* ---- starts_record.c: starts under way, in the lease's record ---- */
+void starts_write(struct core *core, bool last, struct text *out);
+int starts_read(struct core *core, const struct cJSON *starts, bool apply, struct moment now);
+void starts_seen(struct core *core, uint64_t asked_ns);
+bool starts_hidden(struct core *core, const struct lane *lane, struct moment now,
+		   uint64_t *left_ns);
+
+/* ---- warm.c ---- */
+bool instance_warm(const struct instance *instance);
+bool instance_drifted(const struct pool_state *pool, const struct instance *instance);
+bool instance_startable(const struct core *core, const struct policy_state *policy,
+			const struct instance *instance, struct moment now);
+void warm_look(struct core *core, struct pool_state *pool, const struct evaluation *e);
+void order_claims(struct core *core, const struct open_order *open, bool claims);
+void instance_started(struct core *core, struct instance *instance, enum launch_source source,
+		      struct moment now);
+bool start_not_shown(const struct core *core, struct instance *instance,
+		     const struct instance_view *view, uint64_t asked_ns);
 
 /* ---- rate.c ---- */
 uint32_t launches_in_last_minute(struct core *core, uint64_t now_ns);
@@ -175,6 +243,7 @@ int recent_read(struct core *core, const struct cJSON *recent, bool apply, struc
 /* ---- allowance.c: what the lanes share, from one leader to the next ---- */
 int allowance_new(struct core *core);
 void allowance_free(struct core *core);
+bool needs_promise(const struct core *core); /* a lease's record is there to be written */
 /* What may have been launched by leaders before and is not known; what can only be of that lane is
  * left out: its number tells. */
 double before_left(const struct core *core, const struct lane *lane, size_t shared);
@@ -237,6 +306,10 @@ void lanes_shown(struct core *core, uint64_t asked_ns, struct moment now);
 void lanes_start(struct core *core, struct moment now);
 uint64_t visible_within(const struct core *core);
 
+/* ---- take.c ---- */
+void take_instance(struct core *core, const struct open_order *open,
+		   const struct launched_instance *launched, uint64_t sent_ns, struct moment now);
+
 /* ---- launch.c ---- */
 void attempt_next(struct core *core, struct record *record, struct moment now);
 void order_replay_result(struct core *core, const struct launch_result *result, struct moment then);
@@ -261,6 +334,9 @@ void order_worst(struct core *core, struct open_order *open);
 void open_order_free(struct open_order *open);
 void order_add(struct core *core, struct open_order *open);
 bool order_is_of(const struct open_order *open, const struct instance *instance);
+const char *order_action(const struct open_order *open);
+void order_start_tags(struct core *core, struct launch_order *order);
+void starts_stored(struct core *core);
 uint32_t order_coming(const struct open_order *open);
 bool may_call(const struct core *core);
 uint64_t backoff_after(const char *token, uint32_t tries);
@@ -279,6 +355,8 @@ void instance_is(struct core *core, struct instance *instance, enum instance_sta
 		 struct moment now);
 void instance_gone(struct core *core, struct instance *instance, struct moment now,
 		   const char *why);
+void starting_again(struct core *core, struct instance *instance);
+void lane_count(const struct lane *lane, int32_t *current, int32_t *ready);
 /* Also hosts of its service that are none of its instances. */
 void replicas_count(struct core *core, struct policy_state *policy, int32_t *current,
 		    int32_t *ready);
@@ -345,6 +423,7 @@ void journal_step(struct core *core, const char *decision, const struct decision
 int journal_terminate(struct core *core, const struct terminate_order *order, struct moment now);
 void journal_terminated(struct core *core, const struct terminate_result *result,
 			struct moment now);
+void journal_claimed(struct core *core, const struct instance *instance, struct moment now);
 void journal_instance(struct core *core, const struct instance *instance, const char *state,
 		      struct moment now);
 void journal_lead(struct core *core, const struct instance *instance, const struct launch_way *way,

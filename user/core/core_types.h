@@ -162,15 +162,29 @@ struct timing {
 /* What runs or is coming in one pool. */
 struct usage_now {
 	double cpus, memory_mib;
+	uint32_t nodes;
 	bool size_unknown;
 };
 
+/* How long the newest instances of one source took to serve, as a ring. */
+struct source_times {
+	double seconds[LEAD_TIMES_KEPT];
+	uint64_t count;
+};
+
+struct policy_state;
+
 struct pool_state {
 	const struct pool *pool;
+	struct want *warm; /* its warm pool; NULL: it has none */
+	struct want *fixed; /* spec.replicas; NULL: not given */
+	char class_hash[20], pool_hash[20]; /* as the tags of what is launched today say */
+	struct source_times sources[SOURCE_COUNT];
+	double spot_share; /* of what runs or is coming, at the last launch; NaN: nothing is */
 	struct class_state *class;
 	struct usage_now usage;
 	VEC(struct offering) offerings; /* those that the requirements leave */
-	struct offers offers[2]; /* by capacity type: placed, not out of capacity, by price */
+	struct offers offers[CAPACITY_TYPES]; /* placed, not out of capacity, by price */
 	VEC(struct lead_times) leads; /* one for each family that was launched */
 	uint8_t mix[LEAD_TIMES_KEPT]; /* which of them the newest launches were of */
 	uint64_t mix_count;
@@ -279,6 +293,16 @@ struct instance {
 	bool registered; /* with every target group */
 	bool routed; /* in core->routed */
 	bool tag_ignored; /* it was called back, and the tag may still be shown */
+	enum launch_source source; /* of what made it a replica, or is to prepare it */
+	char class_hash[20], pool_hash[20]; /* its tags; "": none */
+	uint64_t started_ns, started_wall_ns; /* StartInstances was accepted then, and EC2 may
+						 still show it as stopped; 0: no */
+	uint64_t start_failed_ns; /* it could not be started then; 0: never */
+	uint64_t stop_ns; /* it was asked to stop; 0: it was not */
+	uint64_t stop_retry_ns; /* asked again then */
+	uint32_t stop_tries;
+	bool prepared; /* its first boot for a warm pool is over */
+	bool claimed; /* an open order starts it */
 	bool seen, serving, terminating, gone;
 	bool vanished; /* gone only because it was not shown; it may come back */
 };
@@ -338,6 +362,9 @@ struct open_order {
 	uint64_t memory_mib_worst;
 	double usd_worst;
 	bool ask; /* false: only its tags can tell */
+	bool unstored; /* it names instances to start, and the lease's record does not yet */
+	bool written; /* the record that is being written does */
+	bool over; /* its end is known; it is about to go */
 	bool settle_by_tags; /* once everything launched under its token must be visible, what is
 				not was not launched */
 };
@@ -355,6 +382,7 @@ struct record {
 	uint32_t count; /* instances that were decided */
 	uint32_t released; /* of a replacement: instances that left for it */
 	bool retry; /* the remainder waits for its next attempt */
+	bool when_free; /* and for its lane, whatever the time */
 	uint64_t retry_ns;
 	uint32_t waiting; /* instances of it that wait */
 	VEC(struct no_capacity) failed; /* offers that failed in this decision; until_ns unused */
@@ -443,8 +471,22 @@ struct policy_state {
 	char backoff_why[CLOUD_TEXT_SIZE];
 	struct held_memory told[8];
 	char not_asked[48]; /* observe mode: the decision that EC2 has not been asked about */
+	struct want *want; /* it is a NodePool's own; NULL: a policy's */
+	bool narrowed; /* not everything that its pool may buy is for it: then these are */
+	VEC(bool) fits; /* for each of its pool's offerings */
+	char unfit[CLOUD_TEXT_SIZE]; /* why the first of them does not fit, "" when none */
+	struct offers offers[CAPACITY_TYPES];
 	int32_t wish_up, wish_down; /* observe mode: what was recorded already */
 	uint64_t wish_up_ns, wish_down_ns;
+};
+
+/* What a NodePool wants by itself: a lane of its own, under a name that no policy can have. */
+struct want {
+	struct policy policy; /* what the rest of the core needs of one: its names */
+	struct policy_state state;
+	char name[CLOUD_NAME_SIZE + 16];
+	uint64_t looked_ns; /* 0: to be looked at now */
+	char problem[CLOUD_TEXT_SIZE]; /* what StopInstances said last; "" nothing */
 };
 
 struct brake_state {
@@ -552,6 +594,8 @@ struct core {
 	bool leads;
 	uint64_t epoch, lead_ns; /* of the lead; since when */
 	uint64_t views;
+	bool starts_known; /* the journal or the lease's record tells what was started before */
+	uint64_t starts_from_ns; /* else: what was, is shown from then on; 0: not led yet */
 	int journal_error;
 	struct text line; /* of the journal, reused */
 	/* While it is rewritten, lines go there. */
@@ -564,6 +608,12 @@ struct launch_plan {
 	enum capacity_type capacity_type;
 	uint32_t count;
 	VEC(struct launch_override) overrides;
+	VEC(struct launched_instance) starts; /* beside those: instances of a warm pool */
+	uint32_t later; /* on demand, once this one has its end */
+	uint32_t start_vcpus, start_nodes;
+	uint64_t start_memory_mib;
+	double start_usd;
+	struct source_choice sources[SOURCE_COUNT]; /* what each source gives, and in which time */
 	uint32_t vcpus_worst;
 	uint64_t memory_mib_worst;
 	double usd_worst;

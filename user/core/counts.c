@@ -30,6 +30,7 @@ static void count_pool(struct pool_state *pool, double count, uint32_t vcpus, ui
 {
 	if (!pool)
 		return;
+	pool->usage.nodes += (uint32_t)count;
 	pool->usage.cpus += count * vcpus;
 	pool->usage.memory_mib += count * (double)memory_mib;
 	pool->usage.size_unknown |= !vcpus;

@@ -55,11 +55,14 @@ void record_add(struct core *core, struct record *record)
 	records_trim(core);
 }
 
-/* Instances that were decided and neither launched nor given up. */
+/* Instances that were decided and neither launched nor given up, nor asked for in an open order. */
 uint32_t record_rest(const struct record *record)
 {
 	uint32_t settled = record->decision.launched + record->decision.failed;
 
+	vec_for_each (it, &record->lane->orders)
+		if (!(*it)->over && strcmp((*it)->order.decision, record->decision.id) == 0)
+			settled += (*it)->order.count;
 	return record->count - MIN(record->count, settled);
 }
 
@@ -67,7 +70,7 @@ void record_no_retry(struct core *core, struct record *record)
 {
 	if (!record->retry)
 		return;
-	record->retry = false;
+	record->retry = record->when_free = false;
 	record->lane->waiting -= record->waiting;
 	core->records_waiting--;
 }
@@ -141,7 +144,7 @@ void record_step(struct core *core, struct record *record, struct moment when, c
 static bool instances_settled(const struct record *record)
 {
 	vec_for_each (it, &record->lane->instances)
-		if (!(*it)->gone && !(*it)->serving &&
+		if (!(*it)->gone && !(*it)->serving && !(instance_warm(*it) && (*it)->prepared) &&
 		    strcmp((*it)->decision, record->decision.id) == 0)
 			return false;
 	return true;

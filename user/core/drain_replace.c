@@ -106,17 +106,17 @@ static void order(struct core *core, struct policy_state *policy, uint32_t wante
 	struct record *record;
 	uint32_t count;
 
-	plan_make(core, policy->lane, policy->pool, wanted, NULL, now, &plan, limits,
-		  sizeof(limits));
-	if (!plan.count) {
+	plan_make(core, policy, wanted, NULL, now, &plan, limits, sizeof(limits));
+	if (!plan_total(&plan)) {
 		set_text(policy->lane->replace_held, plan.held);
 		return;
 	}
 	record = record_new(core, DECISION_REPLACE, policy, now);
 	if (!record)
 		return;
-	count = plan.count;
+	count = plan_total(&plan);
 	fill(record, policy, count, limits);
+	plan_sources(&plan, &record->decision);
 	core->totals.decisions++;
 	if (journal_decision(core, record, now) < 0 || order_place(core, record, &plan, now) < 0) {
 		record->decision.failed = record->count;

@@ -13,8 +13,11 @@
 
 struct policy_state *policy_find(struct core *core, const char *name)
 {
-	struct policy_state *policy = map_get(&core->policies_by_name, hash_text(name));
+	struct policy_state *policy;
 
+	if (is_want_name(name))
+		return want_find(core, name);
+	policy = map_get(&core->policies_by_name, hash_text(name));
 	return policy && strcmp(policy->policy->name, name) == 0 ? policy : NULL;
 }
 
@@ -154,7 +157,9 @@ void evaluate_soon(struct core *core, const char *policy)
 {
 	const struct policy_state *state = policy_find(core, policy);
 
-	if (state)
+	if (state && state->want)
+		state->want->looked_ns = 0;
+	else if (state)
 		core->evaluated_ns[index_of(core, state)] = 0;
 }
 

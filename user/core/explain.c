@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+
 #include "core/core_private.h"
 
 static void add_lines(struct text *out, const char *title, const char *lines)
@@ -39,6 +41,28 @@ static void add_steps(const struct decision *decision, struct text *out)
 	}
 }
 
+static void add_sources(const struct decision *decision, struct text *out)
+{
+	bool any = false;
+
+	for (int s = 0; s < SOURCE_COUNT; s++) {
+		const struct source_choice *choice = &decision->sources[s];
+
+		if (!choice->asked)
+			continue;
+		if (!any)
+			text_add(out, "\nSources, the fastest first\n");
+		any = true;
+		text_printf(out, "  %-12s %4u  ", launch_source_text((enum launch_source)s),
+			    choice->count);
+		if (isnan(choice->seconds))
+			text_add(out, "time not known yet");
+		else
+			text_printf(out, "%.1f s until it serves", choice->seconds);
+		text_printf(out, "%s%s\n", *choice->why ? "; " : "", choice->why);
+	}
+}
+
 static const char *state_of(const struct decision *decision)
 {
 	if (decision->kind == DECISION_HELD)
@@ -67,6 +91,7 @@ void decision_explain(const struct decision *decision, struct text *out)
 	add_lines(out, "Signals", decision->signals);
 	add_lines(out, "Arithmetic", decision->arithmetic);
 	add_lines(out, "Limits", decision->limits);
+	add_sources(decision, out);
 	add_steps(decision, out);
 }
 
@@ -91,6 +116,29 @@ static void add_array(struct text *out, const char *key, const char *lines)
 		text_add_json(out, line ? line : "");
 		free(line);
 		lines += length + (lines[length] == '\n');
+	}
+	text_add_char(out, ']');
+}
+
+static void add_sources_json(const struct decision *decision, struct text *out)
+{
+	bool first = true;
+
+	text_add(out, ",\"sources\":[");
+	for (int s = 0; s < SOURCE_COUNT; s++) {
+		const struct source_choice *choice = &decision->sources[s];
+
+		if (!choice->asked)
+			continue;
+		text_printf(out, "%s{\"source\":\"%s\",\"count\":%u,\"seconds\":", first ? "" : ",",
+			    launch_source_text((enum launch_source)s), choice->count);
+		first = false;
+		if (isnan(choice->seconds))
+			text_add(out, "null");
+		else
+			text_printf(out, "%.3f", choice->seconds);
+		add_field(out, "why", choice->why);
+		text_add_char(out, '}');
 	}
 	text_add_char(out, ']');
 }
@@ -121,6 +169,7 @@ void decision_json(const struct decision *decision, struct text *out)
 	add_array(out, "signals", decision->signals);
 	add_array(out, "arithmetic", decision->arithmetic);
 	add_array(out, "limits", decision->limits);
+	add_sources_json(decision, out);
 	text_add(out, ",\"steps\":[");
 	vec_for_each (step, &decision->steps) {
 		time_format(step->wall_ns, when);

@@ -69,6 +69,21 @@ bool instance_billed(const struct instance *instance)
 	       (instance->state == INSTANCE_PENDING || instance->state == INSTANCE_RUNNING);
 }
 
+/* Of a lane: what runs or starts, and what is on its way; and of these, what serves. */
+void lane_count(const struct lane *lane, int32_t *current, int32_t *ready)
+{
+	*current = *ready = 0;
+	vec_for_each (it, &lane->instances) {
+		if (!instance_live(*it) || instance_leaves(*it))
+			continue;
+		++*current;
+		*ready += (*it)->serving;
+	}
+	vec_for_each (it, &lane->orders)
+		*current += (int32_t)order_coming(*it);
+	*current += (int32_t)lane->waiting;
+}
+
 /* current: what runs or starts, what is on its way, and the base: this host, unless it is an
  * instance of the pool itself; in a fleet the hosts of the service that are none of the policy's
  * instances. ready: of these, what serves. What leaves is neither: its replacement is. */
@@ -162,7 +177,8 @@ uint64_t instances_tick(struct core *core, struct moment now)
 
 	for (size_t i = core->starting.count; i-- > 0;) {
 		struct instance *instance = core->starting.at[i];
-		uint64_t at_ns = instance_serves_at(core, instance);
+		uint64_t at_ns =
+			instance_warm(instance) ? UINT64_MAX : instance_serves_at(core, instance);
 
 		if (!instance->serving && !instance->gone && at_ns <= now.mono_ns)
 			instance_serves(core, instance, instance_clock_proof(core, instance), now);
@@ -216,6 +232,36 @@ void instance_is(struct core *core, struct instance *instance, enum instance_sta
 	}
 }
 
+/* Whose it is, as its tags say. */
+static void tags_take(struct core *core, struct instance *instance,
+		      const struct instance_view *view)
+{
+	set_text(instance->decision, view->decision);
+	set_text(instance->token, view->token);
+	set_text(instance->pool, view->pool);
+	set_text(instance->policy, view->policy);
+	set_text(instance->class_hash, view->class_hash);
+	set_text(instance->pool_hash, view->pool_hash);
+	instance_place(core, instance);
+	lane_of_token(core, view->token, &instance->sequence);
+	instance->epoch = view->epoch;
+}
+
+/* One of a warm pool is a policy's since it was last seen: another core started it, or this one
+ * has no answer yet. Never back: a picture may be old. */
+static void tags_see(struct core *core, struct instance *instance, const struct instance_view *view,
+		     struct moment now)
+{
+	const struct pool_state *pool = pool_find(core, instance->pool);
+
+	if (!instance_warm(instance) || is_warm_name(view->policy) || !*view->policy)
+		return;
+	instance_started(core, instance, pool ? source_of_start(pool, instance) : SOURCE_STOPPED,
+			 now);
+	tags_take(core, instance, view);
+	journal_claimed(core, instance, now);
+}
+
 static void learn_instance(struct core *core, const struct instance_view *view, struct moment now)
 {
 	struct instance *instance = instance_add(core, view->id);
@@ -224,13 +270,7 @@ static void learn_instance(struct core *core, const struct instance_view *view, 
 		return;
 	set_text(instance->instance_type, view->instance_type);
 	set_text(instance->zone, view->zone);
-	set_text(instance->decision, view->decision);
-	set_text(instance->token, view->token);
-	set_text(instance->pool, view->pool);
-	set_text(instance->policy, view->policy);
-	instance_place(core, instance);
-	lane_of_token(core, view->token, &instance->sequence);
-	instance->epoch = view->epoch;
+	tags_take(core, instance, view);
 	instance->capacity_type = view->capacity_type;
 	instance->launched_wall_ns = view->launched_wall_ns;
 	instance->known_ns = now.mono_ns;
@@ -241,7 +281,7 @@ static void learn_instance(struct core *core, const struct instance_view *view, 
 		retirement_mark(core, *it, true);
 }
 
-static void starting_again(struct core *core, struct instance *instance)
+void starting_again(struct core *core, struct instance *instance)
 {
 	vec_for_each (it, &core->starting)
 		if (*it == instance)
@@ -262,7 +302,8 @@ static void instance_back(struct core *core, struct instance *instance, struct m
 	instance_step(core, instance, now, "is shown again");
 }
 
-static void see_instance(struct core *core, const struct instance_view *view, struct moment now)
+static void see_instance(struct core *core, const struct instance_view *view, uint64_t asked_ns,
+			 struct moment now)
 {
 	struct instance *instance = instance_find(core, view->id);
 	bool over = view->state == INSTANCE_SHUTTING_DOWN || view->state == INSTANCE_TERMINATED;
@@ -293,6 +334,13 @@ static void see_instance(struct core *core, const struct instance_view *view, st
 	if (view->launched_wall_ns)
 		instance->launched_wall_ns = view->launched_wall_ns;
 	instance->capacity_type = view->capacity_type;
+	if (*view->class_hash)
+		set_text(instance->class_hash, view->class_hash);
+	if (*view->pool_hash)
+		set_text(instance->pool_hash, view->pool_hash);
+	tags_see(core, instance, view, now);
+	if (start_not_shown(core, instance, view, asked_ns))
+		return;
 	if (!instance->seen) {
 		instance->seen = true;
 		if (view->state == INSTANCE_PENDING)
@@ -390,7 +438,7 @@ void core_fleet(struct core *core, const struct fleet_view *view, struct moment 
 	/* A picture from before the lead may lack what the leader before launched. */
 	core->fleet_known |= view->asked_ns >= core->lead_ns;
 	for (size_t i = 0; i < view->count; i++)
-		see_instance(core, &view->instances[i], now);
+		see_instance(core, &view->instances[i], view->asked_ns, now);
 	for (size_t i = 0; i < core->instances.count; i++) {
 		struct instance *instance = core->instances.at[i];
 
@@ -402,6 +450,7 @@ void core_fleet(struct core *core, const struct fleet_view *view, struct moment 
 	orders_settle(core, view->asked_ns, now);
 	lanes_shown(core, view->asked_ns, now);
 	before_ends(core, view->asked_ns);
+	starts_seen(core, view->asked_ns);
 	instances_tick(core, now);
 	spend_tick(core, now);
 	instances_forget(core, now.mono_ns);
@@ -417,6 +466,8 @@ void instances_start(struct core *core, struct moment now)
 		instance->known_ns = mono_of(instance->known_wall_ns, now);
 		if (instance->running_wall_ns)
 			instance->running_ns = mono_of(instance->running_wall_ns, now);
+		if (instance->started_wall_ns)
+			instance->started_ns = mono_of(instance->started_wall_ns, now);
 		if (instance->gone)
 			instance->gone_ns = now.mono_ns;
 		if (!instance->gone && !instance->serving)

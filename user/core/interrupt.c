@@ -116,6 +116,9 @@ bool core_instance_state(struct core *core, const char *instance_id, enum instan
 
 	if (!instance)
 		return core->fleet_known;
+	/* Of one that a warm pool stops and starts the word may be an old one: it is looked at. */
+	if (instance->prepared && (state == INSTANCE_STOPPING || state == INSTANCE_STOPPED))
+		return true;
 	if (!instance->gone && instance->seen && state != INSTANCE_PENDING &&
 	    state != instance->state)
 		instance_is(core, instance, state, now);

@@ -64,6 +64,30 @@ int line_write(struct core *core, bool sync)
 	return r;
 }
 
+static void add_sources(struct text *line, const struct decision *decision)
+{
+	bool any = false;
+
+	for (int s = 0; s < SOURCE_COUNT; s++) {
+		const struct source_choice *choice = &decision->sources[s];
+
+		if (!choice->asked)
+			continue;
+		text_add(line, any ? ",[" : ",\"sources\":[[");
+		any = true;
+		line_add_element(line, launch_source_text((enum launch_source)s), true);
+		text_printf(line, ",%u,", choice->count);
+		if (isnan(choice->seconds))
+			text_add(line, "null");
+		else
+			text_printf(line, "%.17g", choice->seconds);
+		line_add_element(line, choice->why, false);
+		text_add_char(line, ']');
+	}
+	if (any)
+		text_add_char(line, ']');
+}
+
 int journal_decision(struct core *core, const struct record *record, struct moment now)
 {
 	const struct decision *decision = &record->decision;
@@ -84,6 +108,7 @@ int journal_decision(struct core *core, const struct record *record, struct mome
 	line_add_text(line, "signals", decision->signals);
 	line_add_text(line, "arithmetic", decision->arithmetic);
 	line_add_text(line, "limits", decision->limits);
+	add_sources(line, decision);
 	return line_write(core, false);
 }
 
@@ -100,6 +125,19 @@ static void add_override(struct text *line, const struct launch_override *overri
 	else
 		text_printf(line, "%.17g", override->usd_per_hour);
 	text_printf(line, ",%u,%llu]", override->vcpus, (unsigned long long) override->memory_mib);
+}
+
+static void add_named(struct text *line, const char *key, const struct launched_instance *at,
+		      size_t count)
+{
+	text_add(line, key);
+	for (size_t i = 0; i < count; i++) {
+		text_add(line, i ? ",[" : "[");
+		line_add_element(line, at[i].id, true);
+		line_add_element(line, at[i].instance_type, false);
+		line_add_element(line, at[i].zone, false);
+		text_add_char(line, ']');
+	}
 }
 
 /* Complete: asked again from this line alone, it is byte for byte the same call. */
@@ -130,6 +168,8 @@ int journal_order(struct core *core, const struct open_order *open, uint32_t att
 			text_add_char(line, ',');
 		add_override(line, &order->overrides.at[i]);
 	}
+	if (order->starts.count)
+		add_named(line, "],\"starts\":[", order->starts.at, order->starts.count);
 	text_add(line, "],\"tags\":[");
 	for (size_t i = 0; i < order->tags.list.count; i++) {
 		text_add(line, i ? ",[" : "[");
@@ -156,14 +196,7 @@ const char *outcome_text(enum launch_outcome outcome)
 
 static void add_instances(struct text *line, const struct launched_instance *at, size_t count)
 {
-	text_add(line, ",\"instances\":[");
-	for (size_t i = 0; i < count; i++) {
-		text_add(line, i ? ",[" : "[");
-		line_add_element(line, at[i].id, true);
-		line_add_element(line, at[i].instance_type, false);
-		line_add_element(line, at[i].zone, false);
-		text_add_char(line, ']');
-	}
+	add_named(line, ",\"instances\":[", at, count);
 	text_add_char(line, ']');
 }
 
@@ -185,6 +218,8 @@ void journal_result(struct core *core, const struct launch_result *result, struc
 		line_add_element(line, result->failures.at[i].instance_type, true);
 		line_add_element(line, result->failures.at[i].zone, false);
 		line_add_element(line, result->failures.at[i].code, false);
+		if (*result->failures.at[i].instance_id)
+			line_add_element(line, result->failures.at[i].instance_id, false);
 		text_add_char(line, ']');
 	}
 	text_add_char(line, ']');
@@ -234,7 +269,19 @@ void journal_instance(struct core *core, const struct instance *instance, const 
 	line_write(core, false);
 }
 
-/* One instance's way to serving. "source" says that it was a new instance. */
+/* One of a warm pool is that policy's now; another core started it. */
+void journal_claimed(struct core *core, const struct instance *instance, struct moment now)
+{
+	struct text *line = line_begin(core, "claimed", now);
+
+	line_add_text(line, "id", instance->id);
+	line_add_text(line, "decision", instance->decision);
+	line_add_text(line, "token", instance->token);
+	line_add_text(line, "policy", instance->policy);
+	line_write(core, false);
+}
+
+/* One instance's way to serving. */
 void journal_lead(struct core *core, const struct instance *instance, const struct launch_way *way,
 		  struct moment now)
 {
@@ -243,7 +290,7 @@ void journal_lead(struct core *core, const struct instance *instance, const stru
 	line_add_text(line, "pool", instance->pool);
 	line_add_number(line, "seconds", way->lead);
 	line_add_text(line, "type", instance->instance_type);
-	line_add_text(line, "source", "cold");
+	line_add_text(line, "source", launch_source_text(instance->source));
 	line_add_text(line, "by", way->proof == PROOF_RESPONSE ? "response" : "clock");
 	line_add_number(line, "latency", way->latency);
 	text_add(line, ",\"stages\":[");

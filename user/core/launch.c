@@ -25,7 +25,11 @@ static bool worth_telling(uint32_t tries)
 static void tell_call(struct core *core, struct record *record, const struct open_order *open,
 		      const struct launch_result *result, struct moment now)
 {
-	if (result->sent_ns)
+	if (result->sent_ns && open->order.starts.count)
+		record_step(core, record, moment_at(now, result->sent_ns),
+			    "StartInstances on the wire: %u of the warm pool, token %s, try %u",
+			    open->order.count, open->order.token, open->tries);
+	else if (result->sent_ns)
 		record_step(core, record, moment_at(now, result->sent_ns),
 			    "CreateFleet on the wire: %u %s, %zu overrides, token %s, try %u",
 			    open->order.count, capacity_type_text(open->order.capacity_type),
@@ -43,58 +47,12 @@ static void tell_failures(struct core *core, struct record *record,
 				    result->failures.count - 4);
 			return;
 		}
-		record_step(core, record, at, "not launched: %s%s%s: %s: %s",
+		record_step(core, record, at, "not launched: %s%s%s%s%s: %s: %s",
+			    failure->instance_id, *failure->instance_id ? " " : "",
 			    *failure->instance_type ? failure->instance_type : "the call",
 			    *failure->zone ? " in " : "", failure->zone, failure->code,
 			    failure->message);
 	}
-}
-
-static const struct launch_override *override_of(const struct launch_order *order,
-						 const struct launched_instance *launched)
-{
-	vec_for_each (override, &order->overrides)
-		if (strcmp(override->instance_type, launched->instance_type) == 0 &&
-		    (!*launched->zone || strcmp(override->zone, launched->zone) == 0))
-			return override;
-	return NULL;
-}
-
-static void take_instance(struct core *core, const struct open_order *open,
-			  const struct launched_instance *launched, uint64_t sent_ns,
-			  struct moment now)
-{
-	const struct launch_override *override = override_of(&open->order, launched);
-	struct instance *instance = instance_find(core, launched->id);
-
-	if (!instance)
-		instance = instance_add(core, launched->id);
-	if (!instance)
-		return;
-	if (!instance->known_ns) {
-		instance->known_ns = now.mono_ns;
-		instance->known_wall_ns = now.wall_ns;
-	}
-	if (!instance->launched_wall_ns)
-		instance->launched_wall_ns = now.wall_ns;
-	set_text(instance->instance_type, launched->instance_type);
-	set_text(instance->zone, *launched->zone ? launched->zone : override ? override->zone : "");
-	set_text(instance->decision, open->order.decision);
-	set_text(instance->token, open->order.token);
-	set_text(instance->pool, open->order.pool);
-	set_text(instance->policy, open->order.policy);
-	instance->sequence = open->order.sequence;
-	instance->epoch = open->order.epoch;
-	instance_place(core, instance);
-	instance->capacity_type = open->order.capacity_type;
-	instance->sent_ns = sent_ns;
-	if (override) {
-		instance->usd_per_hour = override->usd_per_hour;
-		instance->vcpus = override->vcpus;
-		instance->memory_mib = override->memory_mib;
-		instance->subnet = subnet_find(core, override->subnet_id);
-	}
-	instance_describe(core, instance);
 }
 
 /* A failure without type or zone is about all of them. */
@@ -105,8 +63,15 @@ static void remember_failures(struct core *core, struct record *record,
 	vec_for_each (failure, &result->failures) {
 		bool no_address = strcmp(failure->code, "InsufficientFreeAddressesInSubnet") == 0;
 		const char *type = no_address ? "" : failure->instance_type;
-		struct no_capacity *failed = vec_push(&record->failed);
+		struct instance *resting = instance_find(core, failure->instance_id);
+		struct no_capacity *failed;
 
+		if (resting)
+			resting->start_failed_ns = MAX(now.mono_ns, 1);
+		/* Not about its kind: another one of it may do. */
+		if (resting && !launch_code_is_no_capacity(failure->code))
+			continue;
+		failed = vec_push(&record->failed);
 		set_text(failed->instance_type, type);
 		set_text(failed->zone, failure->zone);
 		failed->capacity_type = open->order.capacity_type;
@@ -124,6 +89,8 @@ static void remember_failures(struct core *core, struct record *record,
 static void drop_rest(struct core *core, struct record *record, uint32_t rest, const char *why,
 		      struct moment now)
 {
+	/* And what of it waited beside that. */
+	rest += record->retry ? record->waiting : 0;
 	record_no_retry(core, record);
 	if (!rest)
 		return;
@@ -155,7 +122,8 @@ static const char *keeps_from_attempt(const struct core *core, const struct reco
 		return "too old to go on with; the policy decides anew";
 	if (!pool_find((struct core *)core, record->decision.pool))
 		return "its NodePool is not configured any more";
-	if (!policy_find((struct core *)core, record->decision.policy))
+	if (!policy_find((struct core *)core, record->decision.policy) ||
+	    !policy_find((struct core *)core, record->decision.policy)->pool)
 		return "its policy is not configured any more";
 	return NULL;
 }
@@ -178,7 +146,23 @@ static bool attempt_may(struct core *core, struct record *record, uint32_t rest,
 		record_retry(core, record, now.mono_ns + NS_PER_S / 2);
 	else
 		return true;
+	record->when_free = record->retry && lane == LANE_BUSY;
 	return false;
+}
+
+/* "next: 2 from stopped, 3 from spot" */
+static void tell_sources(struct core *core, struct record *record, const struct launch_plan *plan,
+			 struct moment now)
+{
+	char text[CLOUD_TEXT_SIZE] = "";
+	size_t at = 0;
+
+	for (int s = 0; s < SOURCE_COUNT && at < sizeof(text); s++)
+		if (plan->sources[s].count)
+			at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%u from %s",
+					       at ? ", " : "", plan->sources[s].count,
+					       launch_source_text((enum launch_source)s));
+	record_step(core, record, now, "next: %s", text);
 }
 
 /* What is left of the decision is ordered from what is left to buy, under the next token. */
@@ -192,27 +176,30 @@ void attempt_next(struct core *core, struct record *record, struct moment now)
 	record_no_retry(core, record);
 	if (!rest || !attempt_may(core, record, rest, now))
 		return;
-	plan_make(core, record->lane, pool_find(core, record->decision.pool), rest, record, now,
-		  &plan, limits, sizeof(limits));
+	plan_make(core, policy_find(core, record->decision.policy), rest, record, now, &plan,
+		  limits, sizeof(limits));
 	if (plan.waits || strcmp(plan.held_key, "class") == 0) { /* after a restart: soon */
 		record_retry(core, record, now.mono_ns + NS_PER_S / 2);
 		return;
 	}
-	if (!plan.count) {
+	if (!plan_total(&plan)) {
 		give_up(core, record, rest, plan.held, now);
 		return;
 	}
-	if (plan.count < rest) {
-		record->decision.failed += rest - plan.count;
-		record_step(core, record, now, "%u fewer: %s", rest - plan.count, limits);
+	if (plan_total(&plan) < rest) {
+		record->decision.failed += rest - plan_total(&plan);
+		record_step(core, record, now, "%u fewer: %s", rest - plan_total(&plan), limits);
 	}
+	tell_sources(core, record, &plan, now);
 	if (order_place(core, record, &plan, now) < 0)
-		give_up(core, record, plan.count, "the journal cannot be written", now);
+		give_up(core, record, record_rest(record), "the journal cannot be written", now);
 }
 
-static bool worth_another_attempt(const struct launch_result *result)
+static bool worth_another_attempt(const struct open_order *open, const struct launch_result *result)
 {
-	if (result->instances.count || !result->failures.count || result->throttled)
+	/* What cannot be started is bought. */
+	if (open->order.starts.count || result->instances.count || !result->failures.count ||
+	    result->throttled)
 		return true;
 	vec_for_each (failure, &result->failures)
 		if (launch_code_is_no_capacity(failure->code))
@@ -229,13 +216,19 @@ static bool number_is_used(const struct launch_result *result)
 	return result->outcome == LAUNCH_DONE;
 }
 
+static void attempt_if_due(struct core *core, struct record *record, struct moment now)
+{
+	if (record && record->retry && (record->when_free || record->retry_ns <= now.mono_ns))
+		attempt_next(core, record, now);
+}
+
 static void order_done(struct core *core, struct open_order *open, struct record *record,
 		       const struct launch_result *result, struct moment now)
 {
 	uint32_t launched = (uint32_t)result->instances.count;
 	uint32_t missing = open->order.count - MIN(open->order.count, launched);
 
-	if (number_is_used(result))
+	if (number_is_used(result) || open->order.starts.count)
 		lane_ended(core, open->lane, open->order.sequence, launched, now);
 	vec_for_each (instance, &result->instances)
 		take_instance(core, open, instance, result->sent_ns, now);
@@ -244,7 +237,7 @@ static void order_done(struct core *core, struct open_order *open, struct record
 	if (record) {
 		record->decision.launched += launched;
 		remember_failures(core, record, open, result, now);
-		if (missing && worth_another_attempt(result))
+		if (missing && worth_another_attempt(open, result))
 			record_retry(core, record,
 				     now.mono_ns + (result->throttled && !launched
 							    ? backoff_after(open->order.token, 1)
@@ -254,10 +247,11 @@ static void order_done(struct core *core, struct open_order *open, struct record
 				result->failures.count ? result->failures.at[0].code
 						       : "EC2 launched fewer",
 				now);
+		else if (record_rest(record) && !record->retry)
+			record_retry(core, record, now.mono_ns);
 	}
 	order_remove(core, open);
-	if (record && record->retry && record->retry_ns <= now.mono_ns)
-		attempt_next(core, record, now);
+	attempt_if_due(core, record, now);
 }
 
 /* Definitely without effect, now and before. */
@@ -283,11 +277,14 @@ static void order_refused(struct core *core, struct open_order *open, struct rec
 		attempt_next(core, record, now);
 		return;
 	}
+	if (open->order.starts.count)
+		lane_ended(core, open->lane, open->order.sequence, 0, now);
 	if (record && strcmp(result->error_code, CODE_NOT_LEADER) == 0)
 		drop_rest(core, record, open->order.count, why, now);
 	else if (record)
 		give_up(core, record, open->order.count, why, now);
 	order_remove(core, open);
+	attempt_if_due(core, record, now);
 }
 
 /* Another launch has that number. Ours had and will have no effect, and what the other launched is
@@ -352,6 +349,8 @@ static bool answer_is_of_another(const struct core *core, const struct open_orde
 static bool number_is_taken(const struct core *core, const struct open_order *open,
 			    const struct launch_result *result)
 {
+	if (open->order.starts.count)
+		return false;
 	return (result->outcome == LAUNCH_REFUSED && code_is_taken(open, result->error_code)) ||
 	       (result->outcome == LAUNCH_DONE && answer_is_of_another(core, open, result));
 }
@@ -386,6 +385,7 @@ void order_over(struct core *core, struct open_order *open, const struct launch_
 {
 	struct record *record = record_find(core, open->order.decision);
 
+	open->over = true;
 	if (number_is_taken(core, open, result))
 		order_lost_number(core, open, record, now);
 	else if (result->outcome == LAUNCH_DONE)
@@ -450,7 +450,7 @@ void order_replay_result(struct core *core, const struct launch_result *result, 
 
 	if (taken)
 		lane_taken(core, open->lane, open->order.sequence, then);
-	else if (number_is_used(result))
+	else if (number_is_used(result) || open->order.starts.count)
 		lane_ended(core, open->lane, open->order.sequence, launched, then);
 	if (taken)
 		launched = 0;
@@ -461,7 +461,7 @@ void order_replay_result(struct core *core, const struct launch_result *result, 
 	launches_add(core, open->order.token, launched, then);
 	if (record) {
 		bool again = result->outcome == LAUNCH_DONE
-				     ? worth_another_attempt(result)
+				     ? worth_another_attempt(open, result)
 				     : launch_code_is_no_capacity(result->error_code);
 
 		record->decision.launched += launched;

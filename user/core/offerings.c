@@ -82,10 +82,10 @@ static int offer_compare(const void *left, const void *right)
 
 /* Spot that costs more than the cheapest on-demand is not wanted where both are allowed, as
  * Karpenter's filterUnwantedSpot. */
-static void drop_dear_spot(struct pool_state *pool)
+static void drop_dear_spot(struct offers offers[CAPACITY_TYPES])
 {
-	struct offers *spot = &pool->offers[CAPACITY_SPOT];
-	struct offers *on_demand = &pool->offers[CAPACITY_ON_DEMAND];
+	struct offers *spot = &offers[CAPACITY_SPOT];
+	struct offers *on_demand = &offers[CAPACITY_ON_DEMAND];
 	double least;
 
 	if (!on_demand->list.count)
@@ -96,7 +96,8 @@ static void drop_dear_spot(struct pool_state *pool)
 			vec_remove(&spot->list, i);
 }
 
-static void offer_add(struct core *core, struct pool_state *pool, const struct offering *offering)
+static void offer_add(struct core *core, const struct pool_state *pool,
+		      const struct offering *offering, struct offers offers[CAPACITY_TYPES])
 {
 	const struct subnet *subnet = subnet_of(pool->class, offering->zone);
 	const struct launch_template *template =
@@ -106,7 +107,7 @@ static void offer_add(struct core *core, struct pool_state *pool, const struct o
 
 	if (!subnet || !template)
 		return;
-	offer = vec_push(&pool->offers[offering->capacity_type].list);
+	offer = vec_push(&offers[offering->capacity_type].list);
 	offer->override.vcpus = offering->vcpus;
 	offer->override.memory_mib = offering->memory_mib;
 	set_text(offer->override.instance_type, offering->instance_type);
@@ -119,26 +120,36 @@ static void offer_add(struct core *core, struct pool_state *pool, const struct o
 	offer->quota = quota_find(core, offering->instance_type, offering->capacity_type);
 }
 
-void offers_rebuild(struct core *core, struct pool_state *pool)
+/* Without narrowed, all that the pool may buy; else what of it is for that policy. */
+static void offers_rebuild(struct core *core, const struct pool_state *pool,
+			   const struct policy_state *narrowed,
+			   struct offers offers[CAPACITY_TYPES])
 {
-	for (size_t t = 0; t < ARRAY_SIZE(pool->offers); t++)
-		vec_clear(&pool->offers[t].list);
+	for (size_t t = 0; t < CAPACITY_TYPES; t++)
+		vec_clear(&offers[t].list);
 	if (!pool->class || !pool->class->ready)
 		return;
-	vec_for_each (offering, &pool->offerings)
-		if (!has_no_capacity(core, offering))
-			offer_add(core, pool, offering);
-	for (size_t t = 0; t < ARRAY_SIZE(pool->offers); t++)
-		if (pool->offers[t].list.count)
-			qsort(pool->offers[t].list.at, pool->offers[t].list.count,
-			      sizeof(struct offer), offer_compare);
-	drop_dear_spot(pool);
+	for (size_t i = 0; i < pool->offerings.count; i++)
+		if ((!narrowed || narrowed->fits.at[i]) &&
+		    !has_no_capacity(core, &pool->offerings.at[i]))
+			offer_add(core, pool, &pool->offerings.at[i], offers);
+	for (size_t t = 0; t < CAPACITY_TYPES; t++)
+		if (offers[t].list.count)
+			qsort(offers[t].list.at, offers[t].list.count, sizeof(struct offer),
+			      offer_compare);
+	drop_dear_spot(offers);
 }
 
 void offers_rebuild_all(struct core *core)
 {
 	for (size_t i = 0; i < core->pools_count; i++)
-		offers_rebuild(core, &core->pools[i]);
+		offers_rebuild(core, &core->pools[i], NULL, core->pools[i].offers);
+	for (size_t i = 0; i < core->policies_count; i++) {
+		struct policy_state *policy = &core->policies[i];
+
+		if (policy->narrowed)
+			offers_rebuild(core, policy->pool, policy, policy->offers);
+	}
 }
 
 struct pool_state *pool_find(struct core *core, const char *name)

@@ -42,7 +42,29 @@ void order_tags(struct core *core, struct launch_order *order)
 	tag_add(order, "forerun.dev/policy", order->policy);
 	tag_add(order, "forerun.dev/decision", order->decision);
 	tag_add(order, "forerun.dev/token", order->token);
-	if (policy)
+	if (policy && !policy->want)
+		tag_add(order, "forerun.dev/service",
+			policy->policy->service ?: policy->policy->name);
+	if (pool && *pool->class_hash)
+		tag_add(order, "forerun.dev/class-hash", pool->class_hash);
+	if (pool && *pool->pool_hash)
+		tag_add(order, "forerun.dev/pool-hash", pool->pool_hash);
+	snprintf(number, sizeof(number), "%u", order->count);
+	tag_add(order, "forerun.dev/count", number);
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)order->epoch);
+	tag_add(order, "forerun.dev/epoch", number);
+}
+
+/* What makes an instance that is started the order's; the rest it has since it was prepared. */
+void order_start_tags(struct core *core, struct launch_order *order)
+{
+	const struct policy_state *policy = policy_find(core, order->policy);
+	char number[24];
+
+	tag_add(order, "forerun.dev/policy", order->policy);
+	tag_add(order, "forerun.dev/decision", order->decision);
+	tag_add(order, "forerun.dev/token", order->token);
+	if (policy && !policy->want)
 		tag_add(order, "forerun.dev/service",
 			policy->policy->service ?: policy->policy->name);
 	snprintf(number, sizeof(number), "%u", order->count);
@@ -59,14 +81,14 @@ static void order_context(struct core *core, struct launch_order *order)
 		set_text(order->context, pool->class->node_class->context);
 }
 
-static struct open_order *order_make(struct core *core, const struct record *record,
-				     const struct launch_plan *plan, struct moment now)
+static struct open_order *order_begin(struct core *core, const struct record *record,
+				      struct moment now)
 {
 	struct open_order *open = calloc(1, sizeof(*open));
 	struct launch_order *order;
 
 	if (!open)
-		return NULL;
+		abort();
 	order = &open->order;
 	set_text(order->decision, record->decision.id);
 	order->sequence = record->lane->next;
@@ -74,18 +96,42 @@ static struct open_order *order_make(struct core *core, const struct record *rec
 	lane_token(record->lane, order->sequence, order->token, sizeof(order->token));
 	set_text(order->pool, record->decision.pool);
 	set_text(order->policy, record->decision.policy);
+	open->made_ns = now.mono_ns;
+	open->made_wall_ns = now.wall_ns;
+	open->ask = true;
+	return open;
+}
+
+static struct open_order *order_make(struct core *core, const struct record *record,
+				     const struct launch_plan *plan, struct moment now)
+{
+	struct open_order *open = order_begin(core, record, now);
+	struct launch_order *order = &open->order;
+
 	order->capacity_type = plan->capacity_type;
 	order->count = plan->count;
 	vec_for_each (override, &plan->overrides)
 		*vec_push(&order->overrides) = *override;
 	order_tags(core, order);
 	order_context(core, order);
-	open->made_ns = now.mono_ns;
-	open->made_wall_ns = now.wall_ns;
-	open->ask = true;
 	open->vcpus_worst = plan->vcpus_worst;
 	open->memory_mib_worst = plan->memory_mib_worst;
 	open->usd_worst = plan->usd_worst;
+	return open;
+}
+
+static struct open_order *order_make_start(struct core *core, const struct record *record,
+					   const struct launch_plan *plan, struct moment now)
+{
+	struct open_order *open = order_begin(core, record, now);
+	struct launch_order *order = &open->order;
+
+	order->capacity_type = CAPACITY_ON_DEMAND;
+	order->count = (uint32_t)plan->starts.count;
+	vec_for_each (start, &plan->starts)
+		*vec_push(&order->starts) = *start;
+	order_start_tags(core, order);
+	order_worst(core, open);
 	return open;
 }
 
@@ -95,6 +141,11 @@ void open_order_free(struct open_order *open)
 		return;
 	launch_order_free(&open->order);
 	free(open);
+}
+
+const char *order_action(const struct open_order *open)
+{
+	return open->order.starts.count ? "StartInstances" : "CreateFleet";
 }
 
 struct open_order *order_find(struct core *core, const char *token)
@@ -115,6 +166,7 @@ void order_add(struct core *core, struct open_order *open)
 /* What was wanted meanwhile is decided now. */
 void order_remove(struct core *core, struct open_order *open)
 {
+	order_claims(core, open, false);
 	for (size_t i = 0; i < core->orders.count; i++)
 		if (core->orders.at[i] == open) {
 			vec_remove(&core->orders, i);
@@ -135,6 +187,17 @@ void order_worst(struct core *core, struct open_order *open)
 {
 	struct pool_state *pool = pool_find(core, open->order.pool);
 
+	vec_for_each (start, &open->order.starts) {
+		const struct instance *instance = instance_find(core, start->id);
+
+		if (!instance)
+			continue;
+		open->usd_worst = isnan(open->usd_worst) || isnan(instance->usd_per_hour)
+					  ? NAN
+					  : MAX(open->usd_worst, instance->usd_per_hour);
+		open->vcpus_worst = MAX(open->vcpus_worst, instance->vcpus);
+		open->memory_mib_worst = MAX(open->memory_mib_worst, instance->memory_mib);
+	}
 	vec_for_each (override, &open->order.overrides) {
 		if (!isnan(open->usd_worst))
 			open->usd_worst = isnan(override->usd_per_hour)
@@ -200,29 +263,62 @@ bool may_call(const struct core *core)
 	       core->config.mode == MODE_ACT;
 }
 
-/* Written down, then called. When the journal fails nothing is called. The lane must be free. */
-int order_place(struct core *core, struct record *record, const struct launch_plan *plan,
-		struct moment now)
+/* Of what is started EC2 keeps no token: the lease's record names it before it is called. */
+static void order_call(struct core *core, struct open_order *open, struct moment now)
 {
-	struct open_order *open;
-	int r;
+	if (open->order.starts.count) {
+		lane_used(open->lane, open->order.sequence, COUNT_UNKNOWN, false, now);
+		open->unstored = needs_promise(core);
+	}
+	if (open->unstored)
+		open->retry_ns = UINT64_MAX;
+	else
+		order_ask(core, open, now);
+	if (core->effects.outdated)
+		core->effects.outdated(core->effects.arg);
+}
 
-	record->attempts++;
-	open = order_make(core, record, plan, now);
-	if (!open)
-		return -ENOMEM;
-	r = journal_order(core, open, record->attempts, now);
+static int order_place_one(struct core *core, struct record *record, struct open_order *open,
+			   struct moment now)
+{
+	int r = journal_order(core, open, record->attempts, now);
+
 	if (r < 0) {
 		open_order_free(open);
 		return r;
 	}
 	order_add(core, open);
+	order_claims(core, open, true);
 	counts_ordered(core, open);
 	promise_spend(core, open);
-	order_ask(core, open, now);
-	if (core->effects.outdated)
-		core->effects.outdated(core->effects.arg);
+	order_call(core, open, now);
 	return 0;
+}
+
+/* Written down, then called. When the journal fails nothing is called. The lane must be free. What
+ * is started has a number of its own, and is known by name: so CreateFleet need not wait for it. */
+int order_place(struct core *core, struct record *record, const struct launch_plan *plan,
+		struct moment now)
+{
+	int r = 0;
+
+	record->attempts++;
+	if (plan->starts.count)
+		r = order_place_one(core, record, order_make_start(core, record, plan, now), now);
+	if (r >= 0 && plan->count)
+		r = order_place_one(core, record, order_make(core, record, plan, now), now);
+	return r;
+}
+
+/* The lease's record names what they start now: they are called at the next tick. */
+void starts_stored(struct core *core)
+{
+	vec_for_each (it, &core->orders) {
+		if ((*it)->unstored && (*it)->written)
+			(*it)->retry_ns = 0;
+		if ((*it)->written)
+			(*it)->unstored = false;
+	}
 }
 
 /* How long ago on the wall clock, as a moment of this start's monotonic clock (1: long ago). */
@@ -287,9 +383,13 @@ static void order_start(struct core *core, struct open_order *open, const char *
 	open->uncertain_ns = now.mono_ns;
 	open->ask = worth_asking(core, open, now);
 	open->settle_by_tags = !open->ask;
-	record_step(core, record, now, "%s: CreateFleet %s has no known end, %s", since,
+	order_claims(core, open, true);
+	record_step(core, record, now, "%s: %s %s has no known end, %s", since, order_action(open),
 		    open->order.token, open->ask ? "asking again" : "looking for its instances");
-	if (open->ask)
+	open->unstored = open->ask && open->order.starts.count && needs_promise(core);
+	if (open->unstored)
+		open->retry_ns = UINT64_MAX;
+	else if (open->ask)
 		order_ask(core, open, now);
 }
 
@@ -322,8 +422,8 @@ void orders_yield(struct core *core, const char *why, struct moment now)
 		open->settle_by_tags = true;
 		open->uncertain_ns = now.mono_ns;
 		record_step(core, record_find(core, open->order.decision), now,
-			    "%s: CreateFleet %s is not asked for again by this core", why,
-			    open->order.token);
+			    "%s: %s %s is not asked for again by this core", why,
+			    order_action(open), open->order.token);
 	}
 	for (size_t i = 0; i < core->records.count; i++)
 		if (core->records.at[i]->retry)
@@ -355,9 +455,9 @@ static void order_ages(struct core *core, struct open_order *open, struct moment
 	open->settle_by_tags = true;
 	open->uncertain_ns = now.mono_ns;
 	record_step(core, record_find(core, open->order.decision), now,
-		    "CreateFleet %s has no known end for %llu h: not asked for again, looking for "
+		    "%s %s has no known end for %llu h: not asked for again, looking for "
 		    "its instances",
-		    open->order.token, TOKEN_GOOD_FOR_NS / (3600 * NS_PER_S));
+		    order_action(open), open->order.token, TOKEN_GOOD_FOR_NS / (3600 * NS_PER_S));
 }
 
 uint64_t orders_tick(struct core *core, struct moment now)

@@ -11,12 +11,10 @@
 void plan_free(struct launch_plan *plan)
 {
 	vec_free(&plan->overrides);
+	vec_free(&plan->starts);
 }
 
-static void plan_hold(struct launch_plan *plan, const char *key, enum brake brake,
-		      const char *format, ...) _printf_(4, 5);
-static void plan_hold(struct launch_plan *plan, const char *key, enum brake brake,
-		      const char *format, ...)
+void plan_hold(struct launch_plan *plan, const char *key, enum brake brake, const char *format, ...)
 {
 	va_list arguments;
 
@@ -41,8 +39,8 @@ static bool offer_failed(const struct record *record, const struct offer *offer,
 	return false;
 }
 
-static size_t offers_left(const struct offers *offers, const struct record *record,
-			  enum capacity_type type)
+size_t offers_left(const struct offers *offers, const struct record *record,
+		   enum capacity_type type)
 {
 	size_t left = 0;
 
@@ -94,34 +92,6 @@ static uint32_t most_that_fit(const struct offers *offers, const struct record *
 	return most;
 }
 
-static bool choose_capacity_type(struct core *core, struct pool_state *pool,
-				 const struct record *record, struct launch_plan *plan)
-{
-	const struct class_state *class = pool->class;
-
-	if (!class || !class->ready) {
-		plan_hold(plan, "class", BRAKE_COUNT, "EC2NodeClass %s is not ready: %s",
-			  pool->pool->node_class ? pool->pool->node_class : "?",
-			  class && *class->problem ? class->problem : "not resolved yet");
-		return false;
-	}
-	if (offers_left(&pool->offers[CAPACITY_SPOT], record, CAPACITY_SPOT)) {
-		plan->capacity_type = CAPACITY_SPOT;
-		return true;
-	}
-	if (offers_left(&pool->offers[CAPACITY_ON_DEMAND], record, CAPACITY_ON_DEMAND)) {
-		plan->capacity_type = CAPACITY_ON_DEMAND;
-		return true;
-	}
-	plan_hold(
-		plan, "offerings", BRAKE_COUNT,
-		"NodePool %s leaves nothing to buy: %zu offerings meet its requirements, %zu kinds "
-		"without capacity are remembered, none has a subnet, a launch template and "
-		"capacity",
-		pool->pool->name, pool->offerings.count, core->no_capacity.count);
-	return false;
-}
-
 /* ---- what binds ---- */
 
 static const struct {
@@ -131,6 +101,7 @@ static const struct {
 	{ROOM_USD_HOUR, BRAKE_USD_PER_HOUR}, {ROOM_USD_DAY, BRAKE_USD_PER_DAY},
 	{ROOM_CPU, BRAKE_POOL_LIMITS},	     {ROOM_MEMORY, BRAKE_POOL_LIMITS},
 	{ROOM_SUBNET, BRAKE_SUBNET},	     {ROOM_QUOTA, BRAKE_QUOTA},
+	{ROOM_NODES, BRAKE_POOL_LIMITS},
 };
 
 /* Which kinds leave room for fewer than that, each looked at by itself. */
@@ -213,6 +184,10 @@ static void hold_for_room(struct core *core, struct launch_plan *plan,
 		plan_hold(plan, "limit:cpu", BRAKE_COUNT,
 			  "NodePool %s limits cpu to %g: %g are left", pool->pool->name,
 			  pool->pool->limit_cpus, MAX(room->cpus, 0));
+	else if (kinds & ROOM_NODES)
+		plan_hold(plan, "limit:nodes", BRAKE_COUNT,
+			  "NodePool %s limits nodes to %g: %g are left", pool->pool->name,
+			  limit_of_nodes(pool->pool), MAX(room->nodes, 0));
 	else if (kinds & ROOM_QUOTA)
 		hold_for_quota(plan, offers);
 	else if (kinds & ROOM_SUBNET)
@@ -223,72 +198,6 @@ static void hold_for_room(struct core *core, struct launch_plan *plan,
 	note_brakes(plan, kinds ? kinds : ROOM_CPU);
 }
 
-static const char *bound_text(bool bound)
-{
-	return bound ? "bound" : "not bound";
-}
-
-static void say_pool(const struct pool_state *pool, const struct room *room, uint32_t kinds,
-		     char *out, size_t size)
-{
-	if (pool->pool->cpu_limited)
-		line_add(out, size, "NodePool %s cpu: %g of %g in use or coming, %g left: %s",
-			 pool->pool->name, pool->usage.cpus, pool->pool->limit_cpus,
-			 MAX(room->cpus, 0), bound_text(kinds & ROOM_CPU));
-	if (pool->pool->memory_limited)
-		line_add(out, size, "NodePool %s memory: %.4g of %.4g GiB in use or coming: %s",
-			 pool->pool->name, pool->usage.memory_mib / 1024,
-			 pool->pool->limit_memory_bytes / (1 << 30),
-			 bound_text(kinds & ROOM_MEMORY));
-}
-
-static void say_usd(const struct core *core, const struct room *room,
-		    const struct launch_plan *plan, uint32_t kinds, char *out, size_t size)
-{
-	const struct core_limits *limits = &core->config.limits;
-	double now = core->usd_running + core->usd_coming;
-
-	if (isinf(limits->usd_per_hour))
-		line_add(out, size, "usd per hour: no limit (%.4g now)", now);
-	else
-		line_add(out, size, "usd per hour: %.4g of %.4g, %.4g more at worst: %s", now,
-			 limits->usd_per_hour, plan->usd_worst * plan->count,
-			 bound_text(kinds & ROOM_USD_HOUR));
-	if (!isinf(limits->usd_per_day))
-		line_add(out, size,
-			 "usd per day: %.4g spent in 24 h, %.4g in the next hour, %.4g more at "
-			 "worst, of %.4g: %s",
-			 room->usd_day_spent, now, plan->usd_worst * plan->count,
-			 limits->usd_per_day, bound_text(kinds & ROOM_USD_DAY));
-}
-
-/* What no one can see is counted, and said. */
-static void say_before(const struct core *core, const struct lane *lane,
-		       const struct pool_state *pool, char *out, size_t size)
-{
-	double launches = before_left(core, lane, SHARED_LAUNCHES);
-	double usd = before_left(core, lane, SHARED_USD);
-	double cpus = before_left(core, lane, SHARED_CPUS(pool));
-
-	if (launches > 0 || usd > 0 || cpus > 0)
-		line_add(out, size,
-			 "of the leader before, as EC2 may not show it yet: %g launches, %.4g USD "
-			 "an hour, %g vCPUs of this NodePool at most",
-			 launches, usd, cpus);
-}
-
-static void say_addresses(const struct launch_plan *plan, uint32_t kinds, uint32_t wanted,
-			  char *out, size_t size)
-{
-	if (kinds & ROOM_SUBNET)
-		line_add(out, size,
-			 "free addresses: no subnet has %u left, %u are asked for: bound", wanted,
-			 plan->count);
-	if (kinds & ROOM_QUOTA)
-		line_add(out, size, "vCPU quota: leaves no room for %u, %u are asked for: bound",
-			 wanted, plan->count);
-}
-
 /* ---- the plan ---- */
 
 /* For an order in that lane. */
@@ -296,7 +205,7 @@ static struct room room_of(struct core *core, const struct lane *lane,
 			   const struct pool_state *pool, struct moment now)
 {
 	const struct core_limits *limits = &core->config.limits;
-	struct room room = {INFINITY, INFINITY, INFINITY, INFINITY, 0};
+	struct room room = {INFINITY, INFINITY, INFINITY, INFINITY, 0, INFINITY};
 	double usd = core->usd_running + core->usd_coming + before_left(core, lane, SHARED_USD);
 
 	if (pool->pool->cpu_limited)
@@ -306,6 +215,7 @@ static struct room room_of(struct core *core, const struct lane *lane,
 		room.memory_mib = pool->pool->limit_memory_bytes / (1 << 20) -
 				  pool->usage.memory_mib -
 				  before_left(core, lane, SHARED_MEMORY(pool));
+	room.nodes = limit_of_nodes(pool->pool) - pool->usage.nodes;
 	if (!isinf(limits->usd_per_hour))
 		room.usd_hour = limits->usd_per_hour - usd;
 	if (isinf(limits->usd_per_day))
@@ -356,13 +266,14 @@ static void plan_within_promise(struct launch_plan *plan, uint32_t most, char *l
 }
 
 static struct room room_promised(const struct core *core, const struct pool_state *pool,
-				 const struct room *room)
+				 const struct room *room, const struct launch_plan *plan)
 {
 	struct room within = *room;
 
-	within.cpus = MIN(room->cpus, promise_left(core, SHARED_CPUS(pool)));
-	within.memory_mib = MIN(room->memory_mib, promise_left(core, SHARED_MEMORY(pool)));
-	within.usd_hour = MIN(room->usd_hour, promise_left(core, SHARED_USD));
+	within.cpus = MIN(room->cpus, promise_left(core, SHARED_CPUS(pool)) - plan->start_vcpus);
+	within.memory_mib = MIN(room->memory_mib, promise_left(core, SHARED_MEMORY(pool)) -
+							  (double)plan->start_memory_mib);
+	within.usd_hour = MIN(room->usd_hour, promise_left(core, SHARED_USD) - plan->start_usd);
 	return within;
 }
 
@@ -380,16 +291,27 @@ static void want_room(struct core *core, const struct pool_state *pool, const st
 	}
 }
 
-static void plan_room(struct core *core, const struct lane *lane, struct pool_state *pool,
-		      uint32_t wanted, const struct record *record, struct moment now,
-		      struct launch_plan *plan, char *limits, size_t size)
+/* What the instances that are to be started leave of it. */
+static void room_less_starts(struct room *room, const struct launch_plan *plan)
 {
-	const struct offers *offers = &pool->offers[plan->capacity_type];
+	room->cpus -= plan->start_vcpus;
+	room->memory_mib -= (double)plan->start_memory_mib;
+	room->usd_hour -= plan->start_usd;
+	room->usd_day -= plan->start_usd;
+	room->nodes -= plan->start_nodes;
+}
+
+static void plan_room(struct core *core, const struct policy_state *policy, uint32_t wanted,
+		      const struct record *record, struct moment now, struct launch_plan *plan,
+		      char *limits, size_t size)
+{
+	const struct offers *offers = policy_offers(policy, plan->capacity_type);
+	struct pool_state *pool = policy->pool;
 	struct room room, within;
 	uint32_t allowed = plan->count, most, kinds;
 
-	counts_refresh(core);
-	room = room_of(core, lane, pool, now);
+	room = room_of(core, policy->lane, pool, now);
+	room_less_starts(&room, plan);
 	if (hold_for_unknown(core, pool, plan)) {
 		line_add(limits, size, "%s: bound", plan->held);
 		return;
@@ -403,7 +325,7 @@ static void plan_room(struct core *core, const struct lane *lane, struct pool_st
 	}
 	kinds = most < allowed ? kinds_below(offers, record, plan, &room, allowed) : 0;
 	note_brakes(plan, kinds);
-	within = room_promised(core, pool, &room);
+	within = room_promised(core, pool, &room, plan);
 	most = most_that_fit(offers, record, plan->capacity_type, &within, ROOM_ALL);
 	if (most < plan->count) {
 		want_room(core, pool, offers, plan->count);
@@ -417,10 +339,12 @@ static void plan_room(struct core *core, const struct lane *lane, struct pool_st
 	say_addresses(plan, kinds, wanted, limits, size);
 }
 
-static bool plan_rate(struct core *core, const struct lane *lane, uint32_t wanted,
+/* What only prepares takes half of a minute's launches at most: the rest is for what is wanted. */
+static bool plan_rate(struct core *core, const struct lane *lane, bool preparing, uint32_t wanted,
 		      struct moment now, struct launch_plan *plan, char *limits, size_t size)
 {
-	uint32_t per_minute = core->config.limits.launches_per_minute;
+	uint32_t per_minute = preparing ? (core->config.limits.launches_per_minute + 1) / 2
+					: core->config.limits.launches_per_minute;
 	double before = before_left(core, lane, SHARED_LAUNCHES);
 	uint32_t used = launches_in_last_minute(core, now.mono_ns) +
 			(uint32_t)MIN(ceil(before), per_minute);
@@ -459,19 +383,49 @@ static bool plan_rate_promised(struct core *core, struct launch_plan *plan, char
 	return plan->count > 0;
 }
 
-void plan_make(struct core *core, const struct lane *lane, struct pool_state *pool, uint32_t wanted,
+/* Of what is started nothing is left open: its price and size are known. */
+static void plan_warm(struct core *core, const struct policy_state *policy,
+		      const struct record *record, struct moment now, struct launch_plan *plan)
+{
+	struct room room = room_of(core, policy->lane, policy->pool, now), within;
+	struct launch_plan held = {0};
+
+	if (hold_for_unknown(core, policy->pool, &held))
+		return;
+	within = room_promised(core, policy->pool, &room, plan);
+	plan_starts(core, policy, record, &within, now, plan);
+}
+
+static void plan_fleet(struct core *core, const struct policy_state *policy, uint32_t wanted,
+		       const struct record *record, struct moment now, struct launch_plan *plan,
+		       char *limits, size_t size)
+{
+	if (!choose_capacity_type(core, policy, record, plan)) {
+		line_add(limits, size, "%s", plan->held);
+		return;
+	}
+	plan_room(core, policy, wanted, record, now, plan, limits, size);
+	plan->later = plan->count ? plan->later : 0;
+	plan->sources[source_of_fleet(plan->capacity_type)].count = plan->count;
+	plan->sources[SOURCE_ON_DEMAND].count += plan->later;
+}
+
+/* What is started and what CreateFleet is asked for, together as many as limits leave room for. */
+void plan_make(struct core *core, const struct policy_state *policy, uint32_t wanted,
 	       const struct record *record, struct moment now, struct launch_plan *plan,
 	       char *limits, size_t limits_size)
 {
+	bool preparing = policy->want && policy->want == policy->pool->warm;
+
 	memset(plan, 0, sizeof(*plan));
 	counts_refresh(core);
-	say_before(core, lane, pool, limits, limits_size);
-	if (!plan_rate(core, lane, wanted, now, plan, limits, limits_size) ||
+	say_before(core, policy->lane, policy->pool, limits, limits_size);
+	if (!plan_rate(core, policy->lane, preparing, wanted, now, plan, limits, limits_size) ||
 	    !plan_rate_promised(core, plan, limits, limits_size))
 		return;
-	if (!choose_capacity_type(core, pool, record, plan)) {
-		line_add(limits, limits_size, "%s", plan->held);
-		return;
-	}
-	plan_room(core, lane, pool, wanted, record, now, plan, limits, limits_size);
+	plan_warm(core, policy, record, now, plan);
+	if (plan->count)
+		plan_fleet(core, policy, plan->count, record, now, plan, limits, limits_size);
+	if (plan->starts.count)
+		plan->waits = false;
 }

@@ -69,6 +69,29 @@ static int kind_of(const char *text, enum decision_kind *kind)
 	return -EINVAL;
 }
 
+enum launch_source source_of_text(const char *text)
+{
+	for (int s = 0; s < SOURCE_COUNT; s++)
+		if (strcmp(text, launch_source_text((enum launch_source)s)) == 0)
+			return (enum launch_source)s;
+	return SOURCE_ON_DEMAND;
+}
+
+static void replay_sources(struct decision *decision, const cJSON *sources)
+{
+	const cJSON *it;
+
+	cJSON_ArrayForEach (it, sources) {
+		const cJSON *seconds = cJSON_GetArrayItem(it, 2);
+		struct source_choice *choice = &decision->sources[source_of_text(element(it, 0))];
+
+		choice->asked = true;
+		choice->count = (uint32_t)number_at(it, 1, INT32_MAX);
+		choice->seconds = cJSON_IsNumber(seconds) ? seconds->valuedouble : NAN;
+		set_text(choice->why, element(it, 3));
+	}
+}
+
 static int replay_decision(struct core *core, const cJSON *json, char reason[160])
 {
 	const char *id = text_of(json, "id");
@@ -99,6 +122,7 @@ static int replay_decision(struct core *core, const cJSON *json, char reason[160
 	set_text(record->decision.signals, text_of(json, "signals"));
 	set_text(record->decision.arithmetic, text_of(json, "arithmetic"));
 	set_text(record->decision.limits, text_of(json, "limits"));
+	replay_sources(&record->decision, cJSON_GetObjectItemCaseSensitive(json, "sources"));
 	core->last_id_ms = MAX(core->last_id_ms, record->decision.made.wall_ns / NS_PER_MS);
 	core->totals.decisions++;
 	record_add(core, record);
@@ -136,6 +160,19 @@ static void replay_tags(struct launch_order *order, const cJSON *tags)
 	}
 }
 
+static void replay_instances(const cJSON *list, struct launch_order *order)
+{
+	const cJSON *it;
+
+	cJSON_ArrayForEach (it, list) {
+		struct launched_instance *start = vec_push(&order->starts);
+
+		set_text(start->id, element(it, 0));
+		set_text(start->instance_type, element(it, 1));
+		set_text(start->zone, element(it, 2));
+	}
+}
+
 static int replay_order(struct core *core, const cJSON *json, char reason[160])
 {
 	struct record *record = record_find(core, text_of(json, "decision"));
@@ -165,6 +202,7 @@ static int replay_order(struct core *core, const cJSON *json, char reason[160])
 	open->order.count = (uint32_t)count_of(json, "count", INSTANCES_MAX);
 	replay_overrides(&open->order, cJSON_GetObjectItemCaseSensitive(json, "overrides"));
 	replay_tags(&open->order, cJSON_GetObjectItemCaseSensitive(json, "tags"));
+	replay_instances(cJSON_GetObjectItemCaseSensitive(json, "starts"), &open->order);
 	open->order.sequence = count_of(json, "sequence", 1e15);
 	open->order.epoch = count_of(json, "epoch", 1e15);
 	open->made_wall_ns = ns_of(json, "wall_us");
@@ -172,6 +210,9 @@ static int replay_order(struct core *core, const cJSON *json, char reason[160])
 	record->decision.failed = (uint32_t)count_of(json, "failed", INSTANCES_MAX);
 	order_add(core, open);
 	lane_replay_order(core, open->lane, open->order.sequence, open->made_wall_ns);
+	if (open->order.starts.count)
+		lane_used(open->lane, open->order.sequence, COUNT_UNKNOWN, false,
+			  (struct moment){0, open->made_wall_ns});
 	return 0;
 }
 
@@ -202,6 +243,7 @@ static int replay_result(struct core *core, const cJSON *json, char reason[160])
 		set_text(failure->instance_type, element(it, 0));
 		set_text(failure->zone, element(it, 1));
 		set_text(failure->code, element(it, 2));
+		set_text(failure->instance_id, element(it, 3));
 	}
 	set_text(result.error_code, text_of(json, "error_code"));
 	order_replay_result(core, &result, then);
@@ -280,6 +322,8 @@ static int replay_instance(struct core *core, const cJSON *json)
 		instance->seen = true;
 	} else if (strcmp(state, "registered") == 0) {
 		instance->registered = true;
+	} else if (strcmp(state, "prepared") == 0) {
+		instance->prepared = true;
 	} else if (strcmp(state, "connected") == 0) {
 		if (pool)
 			pool->agents_known = true;
@@ -301,6 +345,23 @@ static int replay_instance(struct core *core, const cJSON *json)
 	return 0;
 }
 
+/* Another core started it for that policy. */
+static int replay_claimed(struct core *core, const cJSON *json)
+{
+	struct instance *instance = instance_find(core, text_of(json, "id"));
+	struct moment then = {0, ns_of(json, "wall_us")};
+
+	if (!instance)
+		return 0;
+	instance_started(core, instance, SOURCE_STOPPED, then);
+	set_text(instance->decision, text_of(json, "decision"));
+	set_text(instance->token, text_of(json, "token"));
+	set_text(instance->policy, text_of(json, "policy"));
+	lane_of_token(core, instance->token, &instance->sequence);
+	instance_place(core, instance);
+	return 0;
+}
+
 static int replay_lead(struct core *core, const cJSON *json)
 {
 	struct pool_state *pool = pool_find(core, text_of(json, "pool"));
@@ -316,6 +377,8 @@ static int replay_lead(struct core *core, const cJSON *json)
 		way.stages[s] = cJSON_IsNumber(seconds) ? seconds->valuedouble : NAN;
 	}
 	way_add(core, pool, text_of(json, "type"), &way);
+	if (pool)
+		source_learn(pool, source_of_text(text_of(json, "source")), way.lead);
 	return 0;
 }
 
@@ -358,6 +421,8 @@ static int replay_kind(struct core *core, const cJSON *json, const char *kind, c
 		return replay_drain(core, json, reason);
 	if (strcmp(kind, "instance") == 0)
 		return replay_instance(core, json);
+	if (strcmp(kind, "claimed") == 0)
+		return replay_claimed(core, json);
 	if (strcmp(kind, "lead") == 0)
 		return replay_lead(core, json);
 	if (strcmp(kind, "epoch") == 0) {
@@ -385,5 +450,6 @@ int core_replay(struct core *core, const char *json, size_t length, char reason[
 	if (number_of(line, "v") != 1)
 		return no_sense(reason, "%s",
 				"written by another version of forerun: \"v\" is not 1");
+	core->starts_known = true;
 	return replay_kind(core, line, text_of(line, "t"), reason);
 }

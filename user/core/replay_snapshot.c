@@ -173,6 +173,11 @@ static int replay_known(struct core *core, const cJSON *json, char reason[160])
 	instance->known_wall_ns = ns_of(json, "known_us");
 	instance->running_wall_ns = ns_of(json, "running_us");
 	instance->gone_wall_ns = ns_of(json, "gone_us");
+	instance->source = source_of_text(text_of(json, "source"));
+	instance->started_wall_ns = ns_of(json, "started_us");
+	set_text(instance->class_hash, text_of(json, "class_hash"));
+	set_text(instance->pool_hash, text_of(json, "pool_hash"));
+	instance->prepared = is_true(json, "prepared");
 	instance->seen = is_true(json, "seen");
 	instance->serving = is_true(json, "serving");
 	instance->gone = is_true(json, "gone");

@@ -374,6 +374,8 @@ static void say_gap(const struct core *core, const struct lane *lane, struct mom
 enum lane_state lane_state(const struct core *core, const struct lane *lane, struct moment now,
 			   char *why, size_t size)
 {
+	uint64_t left_ns;
+
 	if (lane->orders.count) {
 		snprintf(why, size,
 			 "launch %s has no known end yet: what is wanted more is ordered after it",
@@ -382,6 +384,13 @@ enum lane_state lane_state(const struct core *core, const struct lane *lane, str
 	}
 	if (has_gap(lane)) {
 		say_gap(core, lane, now, why, size);
+		return LANE_HELD;
+	}
+	if (starts_hidden((struct core *)core, lane, now, &left_ns)) {
+		snprintf(why, size,
+			 "nothing tells which instances of the warm pool were started: held until "
+			 "EC2 must show it, %llu s at most",
+			 (unsigned long long)left_ns / NS_PER_S + 1);
 		return LANE_HELD;
 	}
 	return LANE_FREE;

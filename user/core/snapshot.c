@@ -175,6 +175,11 @@ static int known_line(struct core *core, const struct instance *instance, struct
 	line_add_us(line, "known_us", instance->known_wall_ns);
 	line_add_us(line, "running_us", instance->running_wall_ns);
 	line_add_us(line, "gone_us", instance->gone_wall_ns);
+	line_add_text(line, "source", launch_source_text(instance->source));
+	line_add_us(line, "started_us", instance->started_wall_ns);
+	line_add_text(line, "class_hash", instance->class_hash);
+	line_add_text(line, "pool_hash", instance->pool_hash);
+	add_bool(line, "prepared", instance->prepared);
 	add_bool(line, "seen", instance->seen);
 	add_bool(line, "serving", instance->serving);
 	add_bool(line, "gone", instance->gone);

@@ -227,6 +227,8 @@ void instance_heard(struct core *core, const struct frame *frame, struct moment 
 	instance->heard_ns = now.mono_ns;
 	if (!instance->connected_ns)
 		instance_connected(core, instance, now);
+	if (instance_warm(instance))
+		return;
 	if (!instance->serving && has_responded(core, instance, frame))
 		instance_serves(core, instance, PROOF_RESPONSE, now);
 	if (instance->drain)
@@ -329,6 +331,8 @@ void instance_way_over(struct core *core, struct instance *instance, enum servin
 	if (isnan(way.latency) && isnan(way.lead))
 		return; /* another one launched it, or it teaches nothing */
 	way_add(core, pool, instance->instance_type, &way);
+	if (pool)
+		source_learn(pool, instance->source, way.lead);
 	journal_lead(core, instance, &way, now);
 }
 

@@ -87,6 +87,8 @@ void core_state_write(struct core *core, bool last, struct text *out)
 	spend_write(&core->spend, out);
 	text_add(out, ",\"leads\":");
 	leads_write(core, out);
+	text_add(out, ",\"starts\":");
+	starts_write(core, last, out);
 	text_add(out, ",\"lanes\":{");
 	lanes_write(core, out);
 	text_add_char(out, '}');
@@ -171,9 +173,15 @@ static int parts_read(struct core *core, const cJSON *json, bool apply, struct m
 {
 	int r = shared_read(core, json, apply, now, reason);
 
-	return r < 0 ? r
-		     : lanes_read(core, cJSON_GetObjectItemCaseSensitive(json, "lanes"), apply, now,
-				  reason);
+	if (r >= 0)
+		r = lanes_read(core, cJSON_GetObjectItemCaseSensitive(json, "lanes"), apply, now,
+			       reason);
+	if (r < 0)
+		return r;
+	if (starts_read(core, cJSON_GetObjectItemCaseSensitive(json, "starts"), apply, now) == 0)
+		return 0;
+	snprintf(reason, 160, "the lease's record: a start of it makes no sense");
+	return -EBADMSG;
 }
 
 /* All of it is checked before any of it is taken. */
@@ -219,13 +227,20 @@ static void waits_begin(struct core *core)
 int core_lead(struct core *core, uint64_t epoch, const char *state, struct moment now,
 	      char reason[160])
 {
-	int r = state_read(core, state, now, reason);
+	uint64_t before = core->epoch;
+	int r;
 
-	if (r < 0)
-		return r;
-	core->leads = true;
-	brake_everything(core, BRAKE_STANDBY, NULL, now);
 	core->epoch = epoch;
+	r = state_read(core, state, now, reason);
+	if (r < 0) {
+		core->epoch = before;
+		return r;
+	}
+	core->leads = true;
+	/* Without a record only who led last, or nobody yet, knows what was started. */
+	core->starts_known = *state || epoch <= 1 || (core->starts_known && before + 1 == epoch);
+	core->starts_from_ns = now.mono_ns;
+	brake_everything(core, BRAKE_STANDBY, NULL, now);
 	core->lead_ns = now.mono_ns;
 	core->fleet_known = false;
 	promises_forget(core);

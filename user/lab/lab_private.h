@@ -39,6 +39,8 @@ extern const size_t lab_listener_fields_count, lab_usage_fields_count;
 struct lab_instance {
 	struct instance_view view;
 	uint64_t launched_ns, running_ns, ended_ns; /* 0: not ended */
+	double rested_s; /* stopped, in a warm pool; until the last start */
+	uint64_t stopped_ns; /* since when; 0: it is not */
 };
 
 struct lab_reply {
@@ -86,6 +88,7 @@ void market_reply_due(struct simulation *simulation);
 void market_describe(struct simulation *simulation);
 uint64_t market_next_ns(const struct simulation *simulation);
 void market_launch(void *arg, const struct launch_order *order);
+void market_stop(void *arg, const struct stop_order *order);
 void market_terminate(void *arg, const struct terminate_order *order);
 
 /* ---- timeline.c ---- */

@@ -195,6 +195,54 @@ static void launch_one(struct simulation *simulation, const struct launch_order 
 	memcpy(launched->zone, view->zone, sizeof(launched->zone));
 }
 
+static struct lab_instance *market_find(struct simulation *simulation, const char *id)
+{
+	vec_for_each (instance, &simulation->instances)
+		if (strcmp(instance->view.id, id) == 0)
+			return instance;
+	return NULL;
+}
+
+void market_stop(void *arg, const struct stop_order *order)
+{
+	struct simulation *simulation = arg;
+	struct lab_instance *instance = market_find(simulation, order->id);
+
+	if (!instance || instance->view.state != INSTANCE_RUNNING)
+		return;
+	instance->view.state = INSTANCE_STOPPED;
+	instance->stopped_ns = simulation->now.mono_ns;
+	simulation->describe_ns =
+		MIN(simulation->describe_ns, simulation->now.mono_ns + DESCRIBE_EVERY_NS);
+}
+
+/* What rests boots in the same time: how much sooner it would serve is not known here. */
+static void start_all(struct simulation *simulation, const struct launch_order *order,
+		      struct launch_result *result)
+{
+	vec_for_each (start, &order->starts) {
+		struct lab_instance *instance = market_find(simulation, start->id);
+		struct instance_view *view = instance ? &instance->view : NULL;
+
+		if (!instance || instance->ended_ns)
+			continue;
+		if (view->state == INSTANCE_STOPPED) {
+			instance->rested_s +=
+				(double)(simulation->now.mono_ns - instance->stopped_ns) / NS_PER_S;
+			instance->stopped_ns = 0;
+			view->state = INSTANCE_PENDING;
+			view->launched_wall_ns = simulation->now.wall_ns;
+			instance->running_ns = simulation->now.mono_ns + simulation->config.boot_ns;
+		}
+		memcpy(view->decision, order->decision, sizeof(view->decision));
+		memcpy(view->policy, order->policy, sizeof(view->policy));
+		memcpy(view->token, order->token, sizeof(view->token));
+		view->sequence = order->sequence;
+		view->launch_count = order->count;
+		*vec_push(&result->instances) = *start;
+	}
+}
+
 void market_launch(void *arg, const struct launch_order *order)
 {
 	struct simulation *simulation = arg;
@@ -208,9 +256,10 @@ void market_launch(void *arg, const struct launch_order *order)
 	snprintf(result->request_id, sizeof(result->request_id), "simulated");
 	result->started_ns = result->sent_ns = simulation->now.mono_ns;
 	result->done_ns = reply->at_ns;
-	for (uint32_t i = 0; i < order->count; i++)
+	start_all(simulation, order, result);
+	for (uint32_t i = 0; i < order->count && order->overrides.count; i++)
 		launch_one(simulation, order, result);
-	simulation->result->instances_launched += order->count;
+	simulation->result->instances_launched += order->overrides.count ? order->count : 0;
 	simulation->describe_ns = MIN(simulation->describe_ns, reply->at_ns + DESCRIBE_EVERY_NS);
 }
 

@@ -24,9 +24,10 @@ uint32_t simulation_serving(const struct simulation *simulation)
 	uint32_t serving = 1;
 
 	vec_for_each (instance, &simulation->instances)
-		serving +=
-			!instance->ended_ns && instance->running_ns + simulation->config.serve_ns <=
-						       simulation->now.mono_ns;
+		serving += !instance->ended_ns && !instance->stopped_ns &&
+			   !str_starts(instance->view.policy, "warm/") &&
+			   instance->running_ns + simulation->config.serve_ns <=
+				   simulation->now.mono_ns;
 	return serving;
 }
 
@@ -36,6 +37,7 @@ int simulation_new(const struct lab_config *config, struct lab_result *result,
 	const struct core_effects effects = {.arg = simulation,
 					     .launch = market_launch,
 					     .terminate = market_terminate,
+					     .stop = market_stop,
 					     .decided = timeline_decided};
 	struct core_config core_config = {.mode = MODE_ACT, .limits = config->limits};
 	int r;
@@ -162,7 +164,11 @@ void simulation_end(struct simulation *simulation)
 	vec_for_each (instance, &simulation->instances) {
 		uint64_t end_ns = instance->ended_ns ? instance->ended_ns : simulation->now.mono_ns;
 
-		hours += (double)(end_ns - instance->launched_ns) / NS_PER_S / 3600;
+		if (instance->stopped_ns)
+			end_ns = MIN(end_ns, instance->stopped_ns);
+		hours +=
+			((double)(end_ns - instance->launched_ns) / NS_PER_S - instance->rested_s) /
+			3600;
 	}
 	timeline_state(simulation);
 	result->instance_hours = hours;

@@ -9,7 +9,7 @@
 
 #include "documents/documents.h"
 
-enum capacity_type { CAPACITY_ON_DEMAND, CAPACITY_SPOT, CAPACITY_RESERVED };
+enum capacity_type { CAPACITY_ON_DEMAND, CAPACITY_SPOT, CAPACITY_RESERVED, CAPACITY_TYPES };
 enum architecture { ARCH_AMD64, ARCH_ARM64 };
 
 /* One kind of GPU or accelerator that a type has; name "": none. */
