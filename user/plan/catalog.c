@@ -282,17 +282,25 @@ static bool names_bare_metal(const struct pool *pool)
 	return false;
 }
 
+/* As in Karpenter, a label that instances do not have by themselves holds none back: the node is
+ * given it. */
+static bool term_leaves(const struct offering *offering, const struct pool *pool,
+			const struct label_term *term)
+{
+	char text[128];
+	const char *value = offering_label(offering, pool, term->key, text, sizeof(text));
+
+	return (!value && !is_requirement_key(term->key)) || label_term_matches(term, value);
+}
+
 /* Whether the pool's requirements leave it. Bare metal only when a requirement names it: it boots
  * for many minutes. */
 bool offering_matches(const struct offering *offering, const struct pool *pool)
 {
-	char value[128];
-
 	if (!offering->vcpus || (offering->bare_metal && !names_bare_metal(pool)))
 		return false;
 	vec_for_each (term, &pool->requirements.list)
-		if (!label_term_matches(
-			    term, offering_label(offering, pool, term->key, value, sizeof(value))))
+		if (!term_leaves(offering, pool, term))
 			return false;
 	return true;
 }
