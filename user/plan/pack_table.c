@@ -234,6 +234,9 @@ int table_build(struct planner *planner)
 	for (uint32_t i = 0; r == 0 && i < planner->pools_count; i++) {
 		struct pool_table *table = &planner->pools[i];
 
+		/* Static capacity is there already: no node of it is opened for a pod. */
+		if (table->pool->replicas >= 0)
+			memset(table->types, 0, planner->words * sizeof(*table->types));
 		table->all =
 			shape_intern(planner, i, table->zones, table->capacity_types, table->types);
 	}
