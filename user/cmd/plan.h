@@ -15,6 +15,8 @@ struct plan_input {
 	VEC(struct pod_template) demand; /* replicas of policies, when no pods are given */
 };
 
+/* Types and prices of the account's region from AWS, kept in the state directory. */
+void plan_fetch(const struct options *options, struct catalog **out, struct problems *problems);
 /* Every problem is reported; -EINVAL when there is one. */
 int plan_input_read(const struct options *options, struct plan_input *input,
 		    struct problems *problems);

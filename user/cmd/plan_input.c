@@ -59,13 +59,32 @@ static void read_nodes(const char *path, struct plan_input *input, struct proble
 		nodes_parse(&input->nodes, &input->pods, path, text, length, problems);
 }
 
-static void read_catalog(const char *path, struct plan_input *input, struct problems *problems)
+/* What was fetched last, by `forerun core` or by --refresh; what forerun ships when there is none,
+ * or it is of an older version. */
+static void read_fetched(const struct options *options, struct plan_input *input)
 {
+	_cleanup_free_ char *path = str_printf("%s/catalog.json", options->state_dir);
+	_cleanup_free_ char *text = NULL;
+	_cleanup_(problems_free)
+	struct problems unread = {0};
+	size_t length = 0;
+
+	if (!path || file_read(path, FILE_LIMIT, &text, &length) < 0 ||
+	    catalog_read(path, text, length, &input->catalog, &unread) < 0)
+		input->catalog = catalog_shipped();
+}
+
+static void read_catalog(const struct options *options, struct plan_input *input,
+			 struct problems *problems)
+{
+	const char *path = options->catalog;
 	_cleanup_free_ char *text = NULL;
 	size_t length = 0;
 
-	if (!path)
-		input->catalog = catalog_shipped();
+	if (options->fetch)
+		plan_fetch(options, &input->catalog, problems);
+	else if (!path)
+		read_fetched(options, input);
 	else if (read_text(path, &text, &length, problems) == 0)
 		catalog_read(path, text, length, &input->catalog, problems);
 }
@@ -114,7 +133,12 @@ int plan_input_read(const struct options *options, struct plan_input *input,
 		read_pods(options->pods, input, problems);
 	if (options->nodes)
 		read_nodes(options->nodes, input, problems);
-	read_catalog(options->catalog, input, problems);
+	if (options->fetch && options->catalog)
+		problem_add(problems, "--refresh",
+			    "found together with --catalog, expected one of "
+			    "them");
+	else
+		read_catalog(options, input, problems);
 	if (!problems->errors && !options->pods)
 		vec_for_each (policy, &input->documents.policies)
 			add_demand(policy, input, problems);

@@ -58,7 +58,12 @@ static void read_names(const struct cursor *document, struct pod_template *pod)
 	struct cursor generated = cursor_field(&metadata, "generateName");
 	struct cursor namespace_ = cursor_field(&metadata, "namespace");
 
-	if (metadata.node && metadata.node->kind != YAML_MAPPING) {
+	if (!cursor_present(&metadata)) {
+		cursor_refuse(document, "missing field metadata, expected a mapping with the "
+					"object's name");
+		return;
+	}
+	if (metadata.node->kind != YAML_MAPPING) {
 		cursor_expected(&metadata, "a mapping with the object's name");
 		return;
 	}
@@ -186,10 +191,8 @@ static void read_owners(const struct cursor *metadata, struct pod_template *pod)
 static void read_pod(const struct cursor *document, struct pod_template *pod)
 {
 	static const struct field FIELDS[] = {
-		{"apiVersion"},
-		{"kind"},
-		{"metadata", FIELD_REQUIRED, "a mapping with the object's name"},
-		{"spec", FIELD_REQUIRED, "the spec of a pod"},
+		{"apiVersion"}, {"kind"},
+		{"metadata"},	{"spec", FIELD_REQUIRED, "the spec of a pod"},
 		{"status"},
 	};
 	struct cursor metadata = cursor_field(document, "metadata");

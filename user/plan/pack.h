@@ -169,6 +169,7 @@ struct bin {
 	uint16_t type; /* the cheapest that carries it */
 	double usd;
 	struct amounts held; /* of the pool's limits */
+	struct shape *pin; /* it stays in these domains, which others count on by now; NULL */
 	bool counted; /* by its pool */
 	uint32_t pods;
 	VEC(struct slot) slots;
@@ -377,6 +378,10 @@ struct binding *binding_at(struct planner *planner, struct pod_class *class,
 			   const struct existing *existing);
 /* Pods that found no place give their domains back. */
 void unbind(struct planner *planner, struct item *item);
+/* Counts pods of the bin for a counter that is new. A planned node is bound to the cheapest of its
+ * domains: others go by where they are from now on. */
+void count_bin_domain(struct planner *planner, struct bin *bin, struct counter *counter,
+		      uint32_t count);
 /* Counts pods of a class that stand on an existing node in their domains. */
 void count_domains(struct planner *planner, const struct pod_class *class,
 		   const struct existing *existing, uint32_t count);

@@ -135,6 +135,8 @@ static double usd_of_pod(const struct planner *planner, const struct pod_class *
 	double best = INFINITY;
 
 	shape_front(planner, shape);
+	if (!keeps_values(planner, shape, &class->need, NULL))
+		return INFINITY;
 	for (size_t i = 0; i < shape->front_count; i++) {
 		double pods = (double)all;
 
@@ -622,6 +624,46 @@ void bind_classes(struct planner *planner)
 	}
 }
 
+static uint32_t bind_bin(struct planner *planner, struct bin *bin, uint32_t key)
+{
+	size_t domains = planner->keys.at[key].values.count;
+	uint32_t best = UINT32_MAX;
+	double least = INFINITY;
+
+	for (uint32_t d = 0; d < domains; d++) {
+		const struct shape *shape = domain_shape(planner, bin->shape, key, d);
+
+		if (shape && shape->usd[bin->type] < least) {
+			least = shape->usd[bin->type];
+			best = d;
+		}
+	}
+	if (best == UINT32_MAX)
+		return best;
+	bin->pin = domain_shape(planner, bin->pin ? bin->pin : planner->pools[bin->shape->pool].all,
+				key, best);
+	bin_settle(planner, bin);
+	return best;
+}
+
+void count_bin_domain(struct planner *planner, struct bin *bin, struct counter *counter,
+		      uint32_t count)
+{
+	struct topology_key *key = &planner->keys.at[counter->key];
+	uint32_t domain = UINT32_MAX;
+	char text[128];
+	const char *value;
+
+	if (bin->existing) {
+		value = existing_label(planner, bin->existing, key->name, text, sizeof(text));
+		domain = value ? domain_of(key, value, true) : UINT32_MAX;
+	} else {
+		domain = bind_bin(planner, bin, counter->key);
+	}
+	if (domain != UINT32_MAX)
+		count_add(counter, domain, count);
+}
+
 void count_domains(struct planner *planner, const struct pod_class *class,
 		   const struct existing *existing, uint32_t count)
 {
@@ -657,7 +699,7 @@ static uint32_t room_found(const struct item *item, int starts)
 {
 	uint32_t found = item->bound - item->count;
 
-	return starts < 6 ? found : starts < 12 ? found / 2 : 0;
+	return starts < 16 ? found : starts < 24 ? found / 2 : 0;
 }
 
 bool note_filled(struct planner *planner, int starts)

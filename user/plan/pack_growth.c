@@ -103,7 +103,7 @@ bool bin_take(struct planner *planner, struct bin *bin)
 
 bool bin_settle(struct planner *planner, struct bin *bin)
 {
-	struct shape *shape = planner->pools[bin->shape->pool].all;
+	struct shape *shape = bin->pin ? bin->pin : planner->pools[bin->shape->pool].all;
 
 	bin_release(planner, bin);
 	vec_for_each (slot, &bin->slots) {

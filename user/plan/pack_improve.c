@@ -139,7 +139,7 @@ static bool dissolve(struct search *s, struct bin *bin)
 static double usd_without(struct planner *planner, const struct bin *bin,
 			  const struct binding *binding, struct growth *out)
 {
-	struct shape *shape = planner->pools[bin->shape->pool].all;
+	struct shape *shape = bin->pin ? bin->pin : planner->pools[bin->shape->pool].all;
 	struct amounts load = bin->load;
 
 	for (size_t r = 0; r < planner->resources; r++)

@@ -76,10 +76,17 @@ static void meet(struct planner *planner, struct counter *counter, struct pod_cl
 /* A counter that comes late counts what is placed already. */
 static void count_placed(struct planner *planner, struct counter *counter)
 {
+	bool host = planner->keys.at[counter->key].kind == KEY_HOST;
+
 	vec_for_each (bin, &planner->bins)
-		vec_for_each (slot, &(*bin)->slots)
-			if (class_adds(slot->binding->class, counter->id))
+		vec_for_each (slot, &(*bin)->slots) {
+			if (!class_adds(slot->binding->class, counter->id))
+				continue;
+			if (host)
 				bin_count(planner, *bin, counter->id, slot->count);
+			else
+				count_bin_domain(planner, *bin, counter, slot->count);
+		}
 }
 
 static struct counter *counter_new(struct planner *planner, const struct counter *like)

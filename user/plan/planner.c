@@ -251,10 +251,23 @@ static void clear_bin(struct planner *planner, struct bin *bin)
 
 		if (!planned)
 			continue;
-		count_binding(planner, slot.binding, -(int32_t)planned);
 		slot.binding->class->taken -= planned;
 		bin_remove(planner, bin, slot.binding, planned);
 	}
+}
+
+/* Domains count what stands on nodes that exist. */
+static void count_anew(struct planner *planner)
+{
+	vec_for_each (it, &planner->counters) {
+		if (planner->keys.at[(*it)->key].kind == KEY_HOST)
+			continue;
+		vec_clear(&(*it)->counts);
+		(*it)->total = 0;
+	}
+	vec_for_each (it, &planner->bins)
+		vec_for_each (slot, &(*it)->slots)
+			count_domains(planner, slot->binding->class, (*it)->existing, slot->count);
 }
 
 static void start_anew(struct planner *planner)
@@ -271,9 +284,10 @@ static void start_anew(struct planner *planner)
 		bin_free(*it);
 	}
 	planner->bins.count = kept;
+	count_anew(planner);
 }
 
-#define STARTS_MAX 24
+#define STARTS_MAX 40
 
 int planner_solve(struct planner *planner)
 {
