@@ -8,6 +8,7 @@ endpoint is /v1/credentials (AWS_CONTAINER_CREDENTIALS_FULL_URI).
 """
 
 import argparse
+import copy
 import http.server
 import json
 import secrets
@@ -40,7 +41,7 @@ class Imds(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, port=0, host="127.0.0.1", **settings):
-        self.settings = {**DEFAULTS, **settings}
+        self.settings = {**copy.deepcopy(DEFAULTS), **settings}
         self.tokens = {}
         self.log = []
         self.ending = threading.Event()

@@ -134,3 +134,31 @@ def test_where_no_agent_is_left_the_queue_tells(core, agent, queue, ec2_world):
     assert 'forerun_interruption_notices_total{kind="spot",source="queue"} 1' in metrics
     assert "forerun_interruption_notices_foreign_total 1" in metrics
     assert ec2_world.log("DeleteMessageBatch", since)
+
+
+def test_a_core_that_is_killed_while_an_instance_drains_goes_on(core, agent, queue, ec2_world, group, metadata):
+    """Maintenance, heard with session tokens that die all the time; kill -9 between the deregistration and the end."""
+    one = core(policy=f"web, annotations: {{forerun.dev/target-groups: \"{group.arn}\"}}")
+    agent("a", one).connected()
+    queue.depth = 30
+    ids = running(one, ec2_world)
+    one.wait(lambda: group() == set(ids), "all of them to be registered")
+    imds = metadata(ids[0])
+    imds.settings["token_s"] = 1.0
+    agent("b", one, environment=environment(imds)).connected()
+    event = {"NotBefore": time.strftime("%d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 3600)), "Code": "instance-retirement",
+             "Description": "retirement", "EventId": "instance-event-0d59937288b749b32", "State": "active"}
+    done = {**event, "Code": "system-reboot", "State": "completed"}
+    imds.settings["documents"]["/latest/meta-data/events/maintenance/scheduled"] = json.dumps([done, event])
+    one.wait(lambda: ids[0] not in group(), "it to drain once its replacement serves")
+    assert len(ec2_world.ledger()) == LAUNCHED + 1
+    assert sum(f["method"] == "PUT" for f in imds.log) > 2, "tokens were renewed"
+    one.kill()
+    again = core(policy=f"web, annotations: {{forerun.dev/target-groups: \"{group.arn}\"}}", listen=f"127.0.0.1:{one.agents_port}")
+    again.wait(lambda: any(n["instance"] == ids[0] for n in json.loads(again.get("/v1/status")[1])["leaving"]), "it to drain on")
+    queue.pace_s = None
+    queue.depth = 0
+    again.wait(lambda: ids[0] not in alive(ec2_world), "it to be terminated")
+    assert len(ec2_world.ledger()) == LAUNCHED + 1, "one replacement, not two"
+    assert "maintenance: EC2 says by the agent: maintenance instance-retirement at" in again.decision("retire")["arithmetic"][0]
+    again.wait(lambda: group() == alive(ec2_world), "the others to be registered")
