@@ -7,6 +7,8 @@ Each check gives sentences; none is right.
 import prices
 
 MINUTE_S = 60.0
+# Nothing but the leader does these, and nobody while everything is paused.
+ACTING = ("CreateFleet", "TerminateInstances", "CreateTags", "DeleteTags")
 VCPUS = 2  # of every type that schedules buy
 
 
@@ -99,7 +101,7 @@ def fenced(schedule, log, writes, freezes):
         return
     late = []
     for call in log:
-        if call["action"] not in ("CreateFleet", "TerminateInstances") or call["params"].get("DryRun") == "true":
+        if call["action"] not in ACTING or call["params"].get("DryRun") == "true":
             continue
         before = [(client, holds) for when, client, _, holds in writes if when < call["t_kernel"]]
         if not before or before[-1] != (call["client"], True):
@@ -116,7 +118,7 @@ def paused(log, notes):
     begun = [note["t"] for note in notes if note["what"] == "paused"]
     ended = [note["t"] for note in notes if note["what"] == "resumed"]
     for call in log:
-        if call["action"] in ("CreateFleet", "TerminateInstances") and call["params"].get("DryRun") != "true":
+        if call["action"] in ACTING and call["params"].get("DryRun") != "true":
             if any(start + PAUSE_SEEN_S < call["t_kernel"] < end for start, end in zip(begun, ended)):
                 yield f"call {call['n']} ({call['action']} of {call['client']}) while everything was paused"
 

@@ -86,7 +86,7 @@ def command_of(schedule, config, key):
     brake = schedule["brake"]
     found = ([BINARY, "run", "--interval", "50ms"] if schedule["kind"] == "run" else
              [BINARY, "core", "--listen-agents", "127.0.0.1:0", "--shared-key", key, "--host-replicas-max", "100"])
-    found += ["--listen", "127.0.0.1:0", "--format", "json", "--pause-file", config.parent / "pause", "--config", config, "--mode", "act", "--lead-time", "0s", "--serving-after", "1s", "--drain-blind", "0s",
+    found += ["--listen", "127.0.0.1:0", "--format", "json", "--pause-file", config.parent / "pause", "--config", config, "--mode", "act", "--lead-time", "0s", "--serving-after", "1s", "--drain-blind", f"{schedule['drain_ms']}ms",
               "--visible-within", f"{VISIBLE_WITHIN_S}s", "--max-launches-per-minute", brake["value"] if brake["kind"] == "minute" else 100000]
     if brake["kind"] == "usd":
         found += ["--max-usd-per-hour", brake["value"]]

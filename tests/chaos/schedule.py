@@ -89,7 +89,7 @@ def cloud_events(chance, length, locked):
     for _ in range(chance.choice([0, 1, 2, 3, 4, 6])):
         group = chance.choice(["launch"] * 4 + ["look"] * 2 + ["end"] + (["lock"] * 2 if locked else []))
         names, actions = {"launch": (LAUNCH_FAULTS, ["CreateFleet"]), "look": (LOOK_FAULTS, ["DescribeInstances"]),
-                          "end": (END_FAULTS, ["TerminateInstances"]), "lock": (LOCK_FAULTS, LOCK_ACTIONS)}[group]
+                          "end": (END_FAULTS, ["TerminateInstances", "TerminateInstances", "CreateTags"]), "lock": (LOCK_FAULTS, LOCK_ACTIONS)}[group]
         found.append([round(chance.uniform(0, length), 2), "fault", fault(chance, chance.choice(actions), chance.choice(names))])
     if chance.random() < 0.15:
         at = round(chance.uniform(0, length), 2)
@@ -110,7 +110,7 @@ def capacity(chance, pool):
 
 def at_a_call(chance, locked):
     """A moment that the proxy chooses: when a call has come, has happened, or was answered."""
-    action = chance.choice(["CreateFleet"] * 4 + ["DescribeInstances", "TerminateInstances"] + (LOCK_ACTIONS[:2] if locked else []))
+    action = chance.choice(["CreateFleet"] * 4 + ["DescribeInstances", "TerminateInstances", "CreateTags"] + (LOCK_ACTIONS[:2] if locked else []))
     return {"action": action, "do": "kill_client", "when": chance.choice(["before", "after", "replied"]), "skip": chance.randint(0, 1),
             "times": 1, "s": round(chance.random() * 0.02, 4)}
 
@@ -184,5 +184,6 @@ def draw(seed):
     if chance.random() < 0.15:
         settings["buckets"] = {"CreateFleet": [1, 1]}
     return {"seed": seed, "kind": kind, "length_s": length, "locked": locked, "cores": cores, "services": drawn, "pool": pool, "brake": brakes(chance),
-            "settings": settings, "sessions": chance.random() < 0.3, "instances_report": kind != "run" and chance.random() < 0.4, "lives": {name: lives(chance) for name in cores},
+            "settings": settings, "sessions": chance.random() < 0.3, "drain_ms": chance.choice([0, 0, 300, 1500]),
+            "instances_report": kind != "run" and chance.random() < 0.4, "lives": {name: lives(chance) for name in cores},
             "events": sorted(events, key=lambda event: event[0])}
