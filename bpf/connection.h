@@ -38,6 +38,8 @@ struct connection {
 	u8 turn;
 	u8 accepted;
 	u8 received_known;
+	u32 said, heard; /* sequence numbers: the end of the server's payload when a ticket was last
+			    seen, and what the client's newest segment acknowledges */
 	u32 runs; /* starts anywhere, so that short connections are timed as often as long ones */
 	u32 next_edge; /* of a listener: the depth that makes the next edge; 0: armed */
 	u8 protocol;
@@ -47,6 +49,10 @@ struct connection {
 	u8 joined; /* its first bytes passed before the programs were there */
 	u8 proxied; /* the PROXY protocol's header has passed */
 	u8 first_have;
+	u8 fresh; /* TLS 1.3: the server has sent nothing but tickets since the handshake */
+	u8 tickets; /* how many records of their length, at most 2 */
+	u16 ticket; /* bytes of each, 0: none yet */
+	u8 answered; /* what counted as the response was a ticket: the next one does not count */
 	u8 first[16]; /* of the client's first bytes; 8 decide, the rest is for the verifier */
 	struct half records; /* of the client, while it does not ask: TLS, PROXY protocol */
 };
@@ -56,6 +62,7 @@ struct segment {
 	u32 payload; /* bytes */
 	u32 header; /* where the payload starts */
 	u32 sequence;
+	u32 acknowledged;
 	bool syn, ack, rst;
 };
 

@@ -77,6 +77,7 @@ int forerun_egress(struct __sk_buff *skb)
 	if (segment_of(skb, &segment) && segment.payload && !is_sent_again(sk, &segment)) {
 		span.at = segment.header;
 		span.end = segment.header + segment.payload;
+		connection->said = segment.sequence + segment.payload;
 		sums = counters_of(&connection->ref);
 		if (sums)
 			server_payload(skb, sk, connection, sums, span);

@@ -174,7 +174,7 @@ static __always_inline enum proxy proxy2_passed(struct __sk_buff *skb, struct ha
 /* Counted by turns, and the client's goes on. */
 static __always_inline bool client_goes_on(const struct connection *connection)
 {
-	return connection->turn == TURN_CLIENT &&
+	return connection->turn == TURN_CLIENT && !connection->fresh &&
 	       (connection->protocol == PROTOCOL_HTTP1 || connection->protocol == PROTOCOL_OTHER ||
 		(connection->protocol == PROTOCOL_TLS && connection->tls >= TLS13_OPEN));
 }
@@ -191,11 +191,30 @@ static __always_inline struct http2 *http2_of(struct bpf_sock *sk)
 	return bpf_sk_storage_get(&http2s, sk, 0, 0);
 }
 
+/*
+ * The client goes on after what may have been a response or a ticket. It is the same request where
+ * the client had not received that yet, where it was more than one record of the same length and
+ * nothing else, or where a record goes on or is a full one.
+ */
+static __always_inline void behind_ticket(struct __sk_buff *skb, struct connection *connection,
+					  struct forerun_counters *sums, struct span span)
+{
+	if (connection->tickets > 1 || (int)(connection->heard - connection->said) < 0 ||
+	    tls_is_in_the_middle(skb, span))
+		request_goes_on(connection, sums);
+	else
+		connection->fresh = 0;
+}
+
 static __always_inline void tls_from_client(struct __sk_buff *skb, struct connection *connection,
 					    struct forerun_counters *sums, struct span span,
 					    bool gap)
 {
+	u8 before = connection->tls;
 	bool asks;
+
+	if (connection->fresh && connection->turn == TURN_SERVER)
+		behind_ticket(skb, connection, sums, span);
 
 	if (gap) { /* nobody knows where a record starts; once it is open, it asks */
 		connection->records.left = connection->records.have = 0;
@@ -205,12 +224,17 @@ static __always_inline void tls_from_client(struct __sk_buff *skb, struct connec
 	} else {
 		asks = tls_client_payload(skb, &connection->records, &connection->tls, span);
 	}
+	if (connection->tls == TLS13_OPEN && before != TLS13_OPEN)
+		connection->fresh = connection->turn == TURN_UNKNOWN;
 	if (connection->tls == TLS13_OPEN || connection->tls == TLS12_OPEN)
-		connection->watched = 0;
+		connection->watched = connection->fresh;
 	if (!asks || connection->turn == TURN_CLIENT)
 		return;
+	if (connection->tickets > 1) /* all that servers send came before the request */
+		connection->fresh = connection->watched = 0;
 	/* What follows up to the answer is not looked at; the next turn starts with a record. */
-	connection->records.left = connection->records.have = 0;
+	if (!connection->fresh)
+		connection->records.left = connection->records.have = 0;
 	request_begins(connection, sums);
 }
 
@@ -342,6 +366,31 @@ static __always_inline bool server_matters(const struct connection *connection)
 	return connection->turn == TURN_CLIENT || connection->watched;
 }
 
+/*
+ * The server's first payload behind the handshake may be tickets: they are no response while a
+ * record of the client is under way. Where none is, they count as one, and what the client sends
+ * then tells.
+ */
+static __always_inline void fresh_from_server(struct __sk_buff *skb, struct connection *connection,
+					      struct forerun_counters *sums, struct span span)
+{
+	u16 length = connection->ticket;
+	u32 found = tls_tickets(skb, span, &length);
+
+	if (!found) {
+		connection->fresh = 0;
+		connection->watched = 0;
+		if (connection->turn == TURN_CLIENT && tls_is_response(skb, span, TLS13_OPEN))
+			response_begins(connection, sums);
+		return;
+	}
+	connection->ticket = length;
+	connection->tickets = found > 1 || connection->tickets ? 2 : 1;
+	if (connection->turn == TURN_CLIENT && !connection->records.left &&
+	    !connection->records.have)
+		response_begins(connection, sums);
+}
+
 static __always_inline void tls_from_server(struct __sk_buff *skb, struct connection *connection,
 					    struct forerun_counters *sums, struct span span)
 {
@@ -352,6 +401,10 @@ static __always_inline void tls_from_server(struct __sk_buff *skb, struct connec
 		if (alpn_h2)
 			ADD(sums->lower_bounds, 1);
 		connection->watched = connection->tls != TLS12_OPEN;
+		return;
+	}
+	if (connection->fresh) {
+		fresh_from_server(skb, connection, sums, span);
 		return;
 	}
 	/* It goes on speaking: the client's last flight is over, whatever its records were. */

@@ -26,6 +26,7 @@ static __always_inline bool new_part(struct connection *connection, const struct
 			span->at -= ahead;
 	}
 	connection->received = end;
+	connection->heard = segment->acknowledged;
 	connection->received_known = 1;
 	return true;
 }
@@ -52,6 +53,15 @@ static __always_inline void request_begins(struct connection *connection,
 	ADD(sums->requests, 1);
 }
 
+/* It goes on behind what counted as its response: in flight again, and not asked again. */
+static __always_inline void request_goes_on(struct connection *connection,
+					    struct forerun_counters *sums)
+{
+	connection->turn = TURN_CLIENT;
+	connection->answered = 1;
+	ADD(sums->unanswered, -1);
+}
+
 static __always_inline void response_begins(struct connection *connection,
 					    struct forerun_counters *sums)
 {
@@ -59,6 +69,11 @@ static __always_inline void response_begins(struct connection *connection,
 	u32 bucket = forerun_bucket_of(took);
 
 	connection->turn = TURN_SERVER;
+	if (connection->answered) {
+		connection->answered = 0;
+		ADD(sums->unanswered, 1);
+		return;
+	}
 	ADD(sums->responses, 1);
 	ADD(sums->response_ns, took);
 	if (bucket < FORERUN_BUCKETS)

@@ -32,6 +32,7 @@ static __always_inline bool segment_of(struct __sk_buff *skb, struct segment *se
 	segment->header = header;
 	segment->payload = skb->len > header ? skb->len - header : 0;
 	segment->sequence = bpf_ntohl(tcp->seq);
+	segment->acknowledged = bpf_ntohl(tcp->ack_seq);
 	segment->syn = tcp->syn;
 	segment->ack = tcp->ack;
 	segment->rst = tcp->rst;

@@ -25,6 +25,10 @@
 #define TLS13_OVERHEAD 17
 #define TLS13_ALERT (2 + TLS13_OVERHEAD)
 #define TLS13_KEY_UPDATE (5 + TLS13_OVERHEAD)
+/* NewSessionTicket: header, lifetime, age_add, nonce, ticket, extensions (RFC 8446, 4.6.1). */
+#define TLS13_TICKET_LEAST (4 + 4 + 4 + 1 + 3 + 2 + TLS13_OVERHEAD)
+#define TLS13_TICKETS_MAX 8 /* in one segment */
+#define TLS_FULL_RECORD 16384 /* a record that long is not the last of what is written */
 #define TLS13_FINISHED_SHA256 (4 + 32 + TLS13_OVERHEAD)
 #define TLS13_FINISHED_SHA384 (4 + 48 + TLS13_OVERHEAD)
 
@@ -159,6 +163,59 @@ static __always_inline u8 tls_server_hello(struct __sk_buff *skb, struct span sp
 	bpf_loop(TLS_EXTENSIONS_MAX, tls_extension, &walk, 0);
 	*alpn_h2 = walk.alpn_h2;
 	return walk.is_13 ? TLS13_HANDSHAKE : TLS12_OPEN;
+}
+
+struct tls_tickets {
+	struct __sk_buff *skb;
+	struct span span;
+	u32 length; /* that each has, 0: any */
+	u32 count;
+};
+
+static long tls_ticket(u32 index, void *context)
+{
+	struct tls_tickets *walk = context;
+	u8 head[TLS_RECORD_HEAD];
+	u32 length;
+
+	(void)index;
+	if (walk->span.at >= walk->span.end)
+		return 1;
+	if (PAYLOAD_LOAD(walk->skb, walk->span.at, head, sizeof(head)))
+		return 1;
+	length = (u32)head[3] << 8 | head[4];
+	if (head[0] != TLS_APPLICATION || head[1] != 3 || length < TLS13_TICKET_LEAST ||
+	    (walk->length && walk->length != length))
+		return 1;
+	walk->length = length;
+	walk->span.at += sizeof(head) + length;
+	walk->count++;
+	return 0;
+}
+
+/* The server's payload right behind the handshake: how many records it is if they may all be
+ * tickets, which are equally long; 0: something else is among them. */
+static __always_inline u32 tls_tickets(struct __sk_buff *skb, struct span span, u16 *length)
+{
+	struct tls_tickets walk = {.skb = skb, .span = span, .length = *length};
+
+	bpf_loop(TLS13_TICKETS_MAX, tls_ticket, &walk, 0);
+	if (walk.span.at != walk.span.end)
+		return 0;
+	*length = walk.length;
+	return walk.count;
+}
+
+/* The client's payload behind a segment that may have been a ticket: whether its bytes are no start
+ * of a request. */
+static __always_inline bool tls_is_in_the_middle(struct __sk_buff *skb, struct span span)
+{
+	u8 head[TLS_RECORD_HEAD];
+
+	if (PAYLOAD_LOAD(skb, span.at, head, sizeof(head)))
+		return false;
+	return head[0] < 20 || head[0] > TLS_APPLICATION || head[1] != 3 ||
+	       ((u32)head[3] << 8 | head[4]) >= TLS_FULL_RECORD;
 }
 
 /* The server's payload while a request waits: whether it is the response. */

@@ -156,6 +156,34 @@ def test_other_tls_stacks_are_exact_too(dump, pki, kind):
         assert (got["requests"], got["responses"]) == (done + 3, done + 3)
 
 
+def uploads(port, sizes, session=None):
+    """Each on a connection of its own, right behind the handshake; then one request more. Returns how many were answered."""
+    context, answered = client_context(ssl.TLSVersion.TLSv1_3), 0
+    for size in sizes:
+        with context.wrap_socket(socket.create_connection(("127.0.0.1", port)), session=session) as client:
+            client.sendall(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
+            for request in (b"", REQUEST):
+                client.sendall(request) if request else None
+                assert b"200" in client.recv(4096)
+                answered += 1
+            session = client.session
+    return answered
+
+
+@pytest.mark.parametrize("kind", ["go", "node"])
+def test_tickets_that_come_in_the_middle_of_an_upload_are_no_response(dump, pki, tmp_path, kind):
+    with running(tls_servers(pki)[kind]()) as server:
+        port = int(server.stdout.readline())
+        before = counted(dump, port)
+        done = uploads(port, [100, 17000, 65536, 300000, 1000000, 5000000] * 5 + [10 << 20])
+        (tmp_path / "body").write_bytes(bytes(3000000))
+        for _ in range(5):
+            subprocess.run(["curl", "-ksf", "-o", "/dev/null", "-H", "Expect:", "--data-binary", f"@{tmp_path / 'body'}",
+                            f"https://127.0.0.1:{port}/"], check=True, timeout=20)
+        got = seen(dump, port, before, TLS)
+        assert (got["requests"], got["responses"]) == (done + 5, done + 5)
+
+
 def test_requests_that_complete_the_handshake_count(dump, nginx):
     """With TCP_DEFER_ACCEPT the first request and the handshake's last segment are one."""
     before = counted(dump, nginx["DEFERRED"])

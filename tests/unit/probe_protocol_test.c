@@ -318,6 +318,141 @@ static void test_tls13_early_data_is_a_request(void **state)
 	wire_end(&wire);
 }
 
+/* ---- tickets that come while an upload is under way ---- */
+
+static void tls13_handshake(struct wire *wire)
+{
+	u8 hello[256];
+	size_t length = server_hello(hello, true, false);
+
+	wire_start(wire, false);
+	client_flight(wire, 2000, FLIGHT({22, 512, 1}));
+	wire_server(wire, hello, (u32)length);
+	client_flight(wire, 2000, FLIGHT({20, 1, 1}, {23, 53}));
+}
+
+enum records { FULL, GROWING, SMALL };
+
+/* As OpenSSL, Go and a slow writer cut what they send. */
+static size_t upload(u8 *out, enum records how, u32 count, size_t *last)
+{
+	size_t length = record(out, 23, 60 + chance(900), 0);
+
+	for (u32 i = 0; i < count; i++) {
+		u32 size = how == SMALL ? 1300 : how == FULL ? 16401 : 1186 * (i + 1) + 17;
+
+		*last = length;
+		if (i + 1 == count)
+			size = 40 + chance(1000);
+		length += record(out + length, 23, size, 0);
+	}
+	return length;
+}
+
+static void tickets(struct wire *wire, bool two, bool at_once)
+{
+	if (two && at_once) {
+		server_flight(wire, FLIGHT({23, 250}, {23, 250}));
+		return;
+	}
+	server_flight(wire, FLIGHT({23, 250}));
+	if (two)
+		server_flight(wire, FLIGHT({23, 250}));
+}
+
+/* From where the client has not received the tickets yet for some segments, or has and ends no
+ * record there but full ones. */
+static void one_upload(u8 *bytes, bool heard, enum records how)
+{
+	struct wire wire;
+	size_t last = 0, length = upload(bytes, how, 3 + chance(8), &last);
+	size_t when = chance((u32)last - 1) + 1;
+	bool told = false, two = chance(2), at_once = chance(2);
+	u32 most = chance(2) ? 40000 : 1448;
+
+	tls13_handshake(&wire);
+	for (size_t at = 0; at < length;) {
+		u32 piece = chance(most) + 1;
+
+		if (piece > length - at)
+			piece = (u32)(length - at);
+		if (!told && at && at + piece > when) {
+			u32 answer = wire.answer;
+
+			tickets(&wire, two, at_once);
+			wire.unheard = heard ? 0 : wire.answer - answer;
+			told = true;
+		}
+		wire_client(&wire, bytes + at, piece);
+		wire.unheard = 0;
+		at += piece;
+	}
+	assert_int_equal(wire.sums.requests, 1);
+	server_flight(&wire, FLIGHT({23, 700}));
+	expect(&wire, 1, 1, PROTOCOL_TLS);
+	assert_int_equal(wire.sums.unanswered, 0);
+	client_flight(&wire, 2000, FLIGHT({23, 120}));
+	expect(&wire, 2, 1, PROTOCOL_TLS);
+	server_flight(&wire, FLIGHT({23, 250}));
+	client_flight(&wire, 2000, FLIGHT({23, 120}));
+	expect(&wire, 3, 2, PROTOCOL_TLS);
+	wire_end(&wire);
+}
+
+static void test_tickets_in_the_middle_of_an_upload_answer_nothing(void **state)
+{
+	u8 *bytes = malloc(1 << 20);
+
+	(void)state;
+	for (seed = 1; seed < 3000; seed++) {
+		one_upload(bytes, false, chance(3));
+		one_upload(bytes, true, FULL);
+	}
+	free(bytes);
+}
+
+/* What counts as in flight stays so while what looked like the response was a ticket. */
+static void test_an_upload_is_in_flight_until_its_response(void **state)
+{
+	struct wire wire;
+
+	(void)state;
+	tls13_handshake(&wire);
+	client_flight(&wire, 2000, FLIGHT({23, 120}));
+	server_flight(&wire, FLIGHT({23, 250}));
+	expect(&wire, 1, 1, PROTOCOL_TLS);
+	server_flight(&wire, FLIGHT({23, 250}));
+	client_flight(&wire, 2000, FLIGHT({23, 1200}));
+	assert_int_equal(wire.sums.requests - wire.sums.responses - wire.sums.unanswered, 1);
+	server_flight(&wire, FLIGHT({23, 900}));
+	expect(&wire, 1, 1, PROTOCOL_TLS);
+	assert_int_equal(wire.sums.unanswered, 0);
+	wire_end(&wire);
+}
+
+/* A server without tickets, whose answers are as short as one. */
+static void test_answers_that_look_like_tickets_count(void **state)
+{
+	struct wire wire;
+
+	(void)state;
+	tls13_handshake(&wire);
+	for (u64 n = 1; n <= 5; n++) {
+		client_flight(&wire, 2000, FLIGHT({23, 120}));
+		server_flight(&wire, FLIGHT({23, 250}));
+		expect(&wire, n, n, PROTOCOL_TLS);
+	}
+	wire_end(&wire);
+	tls13_handshake(&wire);
+	server_flight(&wire, FLIGHT({23, 250}, {23, 250}));
+	for (u64 n = 1; n <= 5; n++) {
+		client_flight(&wire, 2000, FLIGHT({23, 120}));
+		server_flight(&wire, FLIGHT({23, 250}));
+		expect(&wire, n, n, PROTOCOL_TLS);
+	}
+	wire_end(&wire);
+}
+
 static void test_tls12_counts_by_the_record_type(void **state)
 {
 	u8 hello[256];
@@ -561,6 +696,9 @@ int main(void)
 		cmocka_unit_test(test_tls13_request_right_behind_the_handshake),
 		cmocka_unit_test(test_tls13_client_certificate_in_one_record),
 		cmocka_unit_test(test_tls13_early_data_is_a_request),
+		cmocka_unit_test(test_tickets_in_the_middle_of_an_upload_answer_nothing),
+		cmocka_unit_test(test_an_upload_is_in_flight_until_its_response),
+		cmocka_unit_test(test_answers_that_look_like_tickets_count),
 		cmocka_unit_test(test_tls12_counts_by_the_record_type),
 		cmocka_unit_test(test_tls12_is_known_without_its_server_hello),
 		cmocka_unit_test(test_http2_named_in_tls12_is_a_lower_bound),

@@ -71,13 +71,15 @@ struct wire {
 	struct forerun_counters sums;
 	struct bpf_sock sk;
 	u32 sequence; /* of the client's next byte */
+	u32 answer; /* of the server's next byte */
+	u32 unheard; /* bytes of the server's that the client does not acknowledge yet */
 };
 
 /* Established before our eyes, so that its first byte is known. */
 static inline void wire_start(struct wire *wire, bool joined)
 {
 	memset(wire, 0, sizeof(*wire));
-	wire->sequence = 0xfffffff0; /* wraps soon */
+	wire->sequence = wire->answer = 0xfffffff0; /* wraps soon */
 	wire->connection.joined = joined;
 	wire->connection.received = wire->sequence;
 	wire->connection.received_known = !joined;
@@ -94,7 +96,10 @@ static inline void wire_client_at(struct wire *wire, u32 sequence, const void *p
 {
 	u8 *packet = calloc(1, 20 + length);
 	struct __sk_buff skb = {packet, 20 + length, &wire->sk};
-	struct segment segment = {.payload = length, .header = 20, .sequence = sequence};
+	struct segment segment = {.payload = length,
+				  .header = 20,
+				  .sequence = sequence,
+				  .acknowledged = wire->answer - wire->unheard};
 	struct span span;
 	bool gap;
 
@@ -121,8 +126,11 @@ static inline void wire_server(struct wire *wire, const void *payload, u32 lengt
 
 	if (length)
 		memcpy(packet + 20, payload, length);
-	if (length && server_matters(&wire->connection))
+	wire->answer += length;
+	if (length && server_matters(&wire->connection)) {
+		wire->connection.said = wire->answer;
 		server_payload(&skb, &wire->sk, &wire->connection, &wire->sums, span);
+	}
 	free(packet);
 }
 
