@@ -201,8 +201,9 @@ const struct option_spec option_specs[] = {
 	 .help = "Simulated time from the call to a running instance."},
 	{"serve", "DURATION", OPTION_DURATION, AT(serve_ns), COMMAND_SIMULATE, "10s", 0, HOUR_NS,
 	 .help = "Simulated time from running to serving."},
-	{"price", "USD", OPTION_AMOUNT, AT(price), COMMAND_SIMULATE, "0.10",
-	 .help = "Simulated price of an instance hour."},
+	{"price", "USD", OPTION_AMOUNT, AT(price), COMMAND_SIMULATE,
+	 .help = "What an hour of every simulated instance costs; without it as the shipped "
+		 "prices of us-east-1 say."},
 	{"pods", "FILE", OPTION_LIST, AT(pods), COMMAND_PLAN,
 	 .help = "Plan for the pods and workloads of FILE (YAML or JSON as kubectl prints it; - is "
 		 "standard input); may be given again. Without it: for the replicas of the "

@@ -51,7 +51,8 @@ static int simulate(const struct options *options, const struct documents *docum
 	config.documents = documents;
 	config.boot_ns = options->boot_ns;
 	config.serve_ns = options->serve_ns;
-	config.usd_per_hour = options->price;
+	if (options->price > 0)
+		config.usd_per_hour = options->price;
 	config.out = stdout;
 	config.json = options->json;
 	if (options->replay)

@@ -17,7 +17,7 @@ struct lab_config {
 	const struct documents *documents;
 	uint64_t boot_ns; /* simulated: call -> running, default 30 s */
 	uint64_t serve_ns; /* running -> serving, default 10 s */
-	double usd_per_hour; /* of a simulated instance, default 0.10 */
+	double usd_per_hour; /* of every instance; NaN, the default: as the snapshot's types cost */
 	struct core_limits limits;
 	FILE *out; /* timeline: one line an event */
 	bool json;
@@ -25,7 +25,8 @@ struct lab_config {
 
 struct lab_result {
 	uint64_t samples, decisions, instances_launched, instances_terminated;
-	double instance_hours, usd;
+	double instance_hours;
+	double usd; /* of instances whose price is known */
 	double seconds; /* simulated */
 };
 
@@ -38,8 +39,6 @@ int lab_replay(const struct lab_config *config, const char *path, struct lab_res
  * shown as one listener. What is wrong with the shape is logged. */
 int lab_generate(const struct lab_config *config, const char *shape, double seconds,
 		 struct lab_result *result);
-
-#include "lab/swarm.h"
 
 #include "lab/swarm.h"
 

@@ -41,6 +41,7 @@ struct lab_instance {
 	uint64_t launched_ns, running_ns, ended_ns; /* 0: not ended */
 	double rested_s; /* stopped, in a warm pool; until the last start */
 	uint64_t stopped_ns; /* since when; 0: it is not */
+	double usd_per_hour; /* NaN: not known */
 };
 
 struct lab_reply {
@@ -60,6 +61,7 @@ struct simulation {
 	struct lab_result *result;
 	struct signal *signal;
 	struct core *core;
+	struct catalog *catalog; /* what is for sale */
 	struct moment now;
 	uint64_t start_ns, describe_ns, core_ns, state_ns, sequence;
 	struct usage host;

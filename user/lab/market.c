@@ -1,110 +1,117 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A cloud that sells everything a pool could ask for, at one price: it answers CreateFleet after
- * half a second, boots for the configured time, and never has too little.
+ * A cloud that sells what EC2 does, as the snapshot says, or all at one price: it answers
+ * CreateFleet after half a second, boots for the configured time, and never has too little.
  */
+#include <math.h>
+
 #include "lab/lab_private.h"
 
 #define REPLY_AFTER_NS (500 * NS_PER_MS)
 #define DESCRIBE_EVERY_NS NS_PER_S
 #define DESCRIBE_IDLE_EVERY_NS (30 * NS_PER_S)
 
-struct size {
-	const char *name;
-	uint32_t vcpus;
-};
-static const struct size SIZES[] = {{"medium", 1},   {"large", 2},    {"xlarge", 4},
-				    {"2xlarge", 8},  {"4xlarge", 16}, {"8xlarge", 32},
-				    {"12xlarge", 48}};
+/* Of a type that a pool names and the snapshot does not know. */
+#define UNKNOWN_VCPUS 2
+#define UNKNOWN_MEMORY_MIB 8192
 
-struct family {
-	const char *name;
-	enum architecture architecture;
-	uint32_t gib_per_vcpu;
-};
-static const struct family FAMILIES[] = {
-	{"c5", ARCH_AMD64, 2},	{"m5", ARCH_AMD64, 4},	{"r5", ARCH_AMD64, 8},
-	{"c6i", ARCH_AMD64, 2}, {"m6i", ARCH_AMD64, 4}, {"r6i", ARCH_AMD64, 8},
-	{"c7i", ARCH_AMD64, 2}, {"m7i", ARCH_AMD64, 4}, {"r7i", ARCH_AMD64, 8},
-	{"c7g", ARCH_ARM64, 2}, {"m7g", ARCH_ARM64, 4}, {"r7g", ARCH_ARM64, 8},
-	{"c8g", ARCH_ARM64, 2}, {"m8g", ARCH_ARM64, 4}, {"t3", ARCH_AMD64, 4},
-	{"t4g", ARCH_ARM64, 4},
-};
-
-struct offer_list {
-	VEC(struct offering) list;
-};
-struct zone_list {
+struct name_list {
 	VEC(const char *) list;
 };
+struct market_goods {
+	VEC(struct instance_type) types;
+	VEC(struct type_zone) zones;
+};
 
-static void add_both(struct offer_list *offers, struct offering offering)
+static void add_name(struct name_list *names, const char *name)
 {
-	offering.capacity_type = CAPACITY_ON_DEMAND;
-	*vec_push(&offers->list) = offering;
-	offering.capacity_type = CAPACITY_SPOT;
-	*vec_push(&offers->list) = offering;
-}
-
-static void add_zone(struct zone_list *zones, const char *zone)
-{
-	vec_for_each (known, &zones->list)
-		if (strcmp(*known, zone) == 0)
+	vec_for_each (known, &names->list)
+		if (strcmp(*known, name) == 0)
 			return;
-	*vec_push(&zones->list) = zone;
+	*vec_push(&names->list) = name;
 }
 
 /* A pool that names zones or types gets those. */
 static void named_by_pools(const struct documents *documents, const char *key,
-			   struct zone_list *names)
+			   struct name_list *names)
 {
 	vec_for_each (pool, &documents->pools)
 		vec_for_each (term, &pool->requirements.list)
 			for (size_t i = 0;
 			     term->op == LABEL_IN && strcmp(term->key, key) == 0 && i < term->count;
 			     i++)
-				add_zone(names, term->values[i]);
+				add_name(names, term->values[i]);
 }
 
-static void offer_families(struct offer_list *offers, const char *zone, double usd)
+/* Every type of the snapshot, and those that only the pools know. */
+static void sell_types(const struct catalog *shipped, const struct name_list *named,
+		       struct market_goods *goods)
 {
-	for (size_t f = 0; f < ARRAY_SIZE(FAMILIES); f++)
-		for (size_t s = 0; s < ARRAY_SIZE(SIZES); s++) {
-			struct offering offering = {
-				.architecture = FAMILIES[f].architecture,
-				.vcpus = SIZES[s].vcpus,
-				.memory_mib = 1024ULL * SIZES[s].vcpus * FAMILIES[f].gib_per_vcpu,
-				/* All cost the same; the smallest is to come first. */
-				.usd_per_hour = usd + SIZES[s].vcpus * 1e-9,
-			};
+	for (size_t i = 0; i < shipped->types_count; i++)
+		*vec_push(&goods->types) = shipped->types[i];
+	vec_for_each (name, &named->list) {
+		struct instance_type *type;
 
-			snprintf(offering.instance_type, sizeof(offering.instance_type), "%s.%s",
-				 FAMILIES[f].name, SIZES[s].name);
-			snprintf(offering.zone, sizeof(offering.zone), "%s", zone);
-			add_both(offers, offering);
-		}
-}
-
-static void offer_named(struct offer_list *offers, const struct zone_list *types, const char *zone,
-			double usd)
-{
-	vec_for_each (type, &types->list) {
-		struct offering offering = {.vcpus = 2, .memory_mib = 8192, .usd_per_hour = usd};
-		bool known = false;
-
-		vec_for_each (offered, &offers->list)
-			known |= strcmp(offered->instance_type, *type) == 0 &&
-				 strcmp(offered->zone, zone) == 0;
-		if (known)
+		if (catalog_type(shipped, *name))
 			continue;
-		offering.bare_metal = strstr(*type, "metal") != NULL;
-		snprintf(offering.instance_type, sizeof(offering.instance_type), "%s", *type);
-		snprintf(offering.zone, sizeof(offering.zone), "%s", zone);
-		add_both(offers, offering);
+		type = vec_push(&goods->types);
+		snprintf(type->name, sizeof(type->name), "%s", *name);
+		type->amd64 = type->spot = type->on_demand = true;
+		type->bare_metal = strstr(*name, "metal") != NULL;
+		type->vcpus = UNKNOWN_VCPUS;
+		type->memory_mib = UNKNOWN_MEMORY_MIB;
+		type->usd_per_hour = NAN;
 	}
 }
 
-static void resolve_classes(struct simulation *simulation, const struct zone_list *zones)
+/* Where pools name zones all is sold in these, else as in the snapshot's region. */
+static void sell_zones(const struct catalog *shipped, const struct name_list *named,
+		       struct market_goods *goods)
+{
+	for (size_t i = 0; !named->list.count && i < shipped->zones_count; i++)
+		*vec_push(&goods->zones) = shipped->zones[i];
+	vec_for_each (type, &goods->types)
+		vec_for_each (name, &named->list) {
+			struct type_zone *zone = vec_push(&goods->zones);
+
+			snprintf(zone->type, sizeof(zone->type), "%s", type->name);
+			snprintf(zone->zone, sizeof(zone->zone), "%s", *name);
+			zone->spot_usd_per_hour = NAN;
+		}
+}
+
+/* One price for all: the smallest is to come first. */
+static void sell_at(double usd, struct market_goods *goods)
+{
+	vec_for_each (type, &goods->types)
+		type->usd_per_hour = usd + type->vcpus * 1e-9;
+}
+
+static struct catalog *goods_of(const struct simulation *simulation)
+{
+	const struct documents *documents = simulation->config.documents;
+	struct catalog *shipped = catalog_shipped(), *catalog = NULL;
+	struct name_list zones = {0}, types = {0};
+	struct market_goods goods = {0};
+
+	if (!shipped)
+		return NULL;
+	named_by_pools(documents, LABEL_ZONE, &zones);
+	named_by_pools(documents, LABEL_INSTANCE_TYPE, &types);
+	sell_types(shipped, &types, &goods);
+	sell_zones(shipped, &zones, &goods);
+	if (!isnan(simulation->config.usd_per_hour))
+		sell_at(simulation->config.usd_per_hour, &goods);
+	catalog = catalog_new(goods.types.at, goods.types.count, goods.zones.at, goods.zones.count);
+	vec_free(&goods.types);
+	vec_free(&goods.zones);
+	vec_free(&zones.list);
+	vec_free(&types.list);
+	catalog_free(shipped);
+	return catalog;
+}
+
+static void resolve_classes(struct simulation *simulation)
 {
 	static const struct launch_template templates[] = {
 		{ARCH_AMD64, CAPACITY_ON_DEMAND, "amd64-on-demand", "ami-simulated"},
@@ -112,15 +119,20 @@ static void resolve_classes(struct simulation *simulation, const struct zone_lis
 		{ARCH_ARM64, CAPACITY_ON_DEMAND, "arm64-on-demand", "ami-simulated"},
 		{ARCH_ARM64, CAPACITY_SPOT, "arm64-spot", "ami-simulated"},
 	};
+	const struct catalog *catalog = simulation->catalog;
 	VEC(struct subnet) subnets = {0};
+	struct name_list zones = {0};
 
-	vec_for_each (zone, &zones->list) {
+	for (size_t i = 0; i < catalog->zones_count; i++)
+		add_name(&zones, catalog->zones[i].zone);
+	vec_for_each (zone, &zones.list) {
 		struct subnet *subnet = vec_push(&subnets);
 
 		snprintf(subnet->id, sizeof(subnet->id), "subnet-%.50s", *zone);
 		snprintf(subnet->zone, sizeof(subnet->zone), "%s", *zone);
 		subnet->free_addresses = 4096;
 	}
+	vec_free(&zones.list);
 	vec_for_each (node_class, &simulation->config.documents->classes) {
 		struct class_view view = {.ready = true};
 
@@ -137,32 +149,30 @@ static void resolve_classes(struct simulation *simulation, const struct zone_lis
 /* Tells the core what is for sale. */
 int market_offer(struct simulation *simulation)
 {
-	const struct documents *documents = simulation->config.documents;
-	struct zone_list zones = {0}, types = {0};
-	struct offer_list offers = {0};
-	struct catalog catalog;
-
-	named_by_pools(documents, "topology.kubernetes.io/zone", &zones);
-	named_by_pools(documents, "node.kubernetes.io/instance-type", &types);
-	if (!zones.list.count) {
-		add_zone(&zones, "simulated-1a");
-		add_zone(&zones, "simulated-1b");
-	}
-	vec_for_each (zone, &zones.list) {
-		offer_families(&offers, *zone, simulation->config.usd_per_hour);
-		offer_named(&offers, &types, *zone, simulation->config.usd_per_hour);
-	}
-	catalog = (struct catalog){
-		.offerings = offers.list.at,
-		.count = offers.list.count,
-		.fetched_wall_ns = simulation->now.wall_ns,
-	};
-	resolve_classes(simulation, &zones);
-	core_catalog(simulation->core, &catalog);
-	vec_free(&zones.list);
-	vec_free(&types.list);
-	vec_free(&offers.list);
+	simulation->catalog = goods_of(simulation);
+	if (!simulation->catalog)
+		return -EBADMSG;
+	simulation->catalog->fetched_wall_ns = simulation->now.wall_ns;
+	resolve_classes(simulation);
+	core_catalog(simulation->core, simulation->catalog);
 	return 0;
+}
+
+/* What an instance of it costs; NaN: the snapshot does not say. */
+static double price_of(const struct simulation *simulation, const struct launch_override *override,
+		       enum capacity_type capacity_type)
+{
+	const struct catalog *catalog = simulation->catalog;
+
+	for (size_t i = 0; i < catalog->count; i++) {
+		const struct offering *offering = &catalog->offerings[i];
+
+		if (offering->capacity_type == capacity_type &&
+		    strcmp(offering->instance_type, override->instance_type) == 0 &&
+		    strcmp(offering->zone, override->zone) == 0)
+			return offering->usd_per_hour;
+	}
+	return NAN;
 }
 
 /* ---- calls ---- */
@@ -177,6 +187,7 @@ static void launch_one(struct simulation *simulation, const struct launch_order 
 
 	instance->launched_ns = simulation->now.mono_ns;
 	instance->running_ns = simulation->now.mono_ns + simulation->config.boot_ns;
+	instance->usd_per_hour = price_of(simulation, override, order->capacity_type);
 	snprintf(view->id, sizeof(view->id), "i-simulated-%zu", simulation->instances.count);
 	memcpy(view->instance_type, override->instance_type, sizeof(view->instance_type));
 	memcpy(view->zone, override->zone, sizeof(view->zone));

@@ -10,7 +10,7 @@
 void lab_config_default(struct lab_config *config)
 {
 	*config = (struct lab_config){
-		.boot_ns = 30 * NS_PER_S, .serve_ns = 10 * NS_PER_S, .usd_per_hour = 0.10};
+		.boot_ns = 30 * NS_PER_S, .serve_ns = 10 * NS_PER_S, .usd_per_hour = NAN};
 	core_limits_default(&config->limits);
 }
 
@@ -56,6 +56,7 @@ int simulation_new(const struct lab_config *config, struct lab_result *result,
 void simulation_free(struct simulation *simulation)
 {
 	core_free(simulation->core);
+	catalog_free(simulation->catalog);
 	signal_free(simulation->signal);
 	vec_for_each (reply, &simulation->replies)
 		launch_result_free(&reply->launched);
@@ -83,7 +84,9 @@ static int begin(struct simulation *simulation, uint64_t time_ns, const struct u
 		return r;
 	simulation->start_ns = time_ns;
 	set_time(simulation, time_ns);
-	market_offer(simulation);
+	r = market_offer(simulation);
+	if (r < 0)
+		return r;
 	core_start(simulation->core, simulation->now);
 	market_describe(simulation);
 	simulation->core_ns = time_ns;
@@ -157,21 +160,21 @@ int simulation_step(struct simulation *simulation, const struct sample *sample,
 void simulation_end(struct simulation *simulation)
 {
 	struct lab_result *result = simulation->result;
-	double hours = 0;
 
 	if (!simulation->start_ns)
 		return;
 	vec_for_each (instance, &simulation->instances) {
 		uint64_t end_ns = instance->ended_ns ? instance->ended_ns : simulation->now.mono_ns;
+		double hours;
 
 		if (instance->stopped_ns)
 			end_ns = MIN(end_ns, instance->stopped_ns);
-		hours +=
-			((double)(end_ns - instance->launched_ns) / NS_PER_S - instance->rested_s) /
+		hours = ((double)(end_ns - instance->launched_ns) / NS_PER_S - instance->rested_s) /
 			3600;
+		result->instance_hours += hours;
+		if (!isnan(instance->usd_per_hour))
+			result->usd += hours * instance->usd_per_hour;
 	}
 	timeline_state(simulation);
-	result->instance_hours = hours;
-	result->usd = hours * simulation->config.usd_per_hour;
 	result->seconds = simulation_seconds(simulation);
 }
