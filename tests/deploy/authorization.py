@@ -145,9 +145,9 @@ class Asked:
         number = self.form["LaunchTemplateId"]
         self.ec2("DeleteLaunchTemplate", "launch-template", number, context=resource_tags(self.account.gone[number]))
 
-    def terminate(self):
+    def change(self, action):
         for number in listed(self.form, "InstanceId"):
-            self.ec2("TerminateInstances", "instance", number, context=resource_tags(self.account.instance_tags(number)))
+            self.ec2(action, "instance", number, context=resource_tags(self.account.instance_tags(number)))
 
     def tag_instances(self, action):
         tags = tags_at(self.form, "Tag")
@@ -203,7 +203,7 @@ def requests_of(entry, account):
         ("ec2", "CreateFleet"): asked.create_fleet,
         ("ec2", "CreateLaunchTemplate"): asked.create_template,
         ("ec2", "DeleteLaunchTemplate"): asked.delete_template,
-        ("ec2", "TerminateInstances"): asked.terminate,
+        **{("ec2", a): lambda a=a: asked.change(a) for a in ("TerminateInstances", "StartInstances", "StopInstances")},
         **{("ec2", a): lambda a=a: asked.tag_instances(a) for a in ("CreateTags", "DeleteTags")},
         **{("elasticloadbalancing", a): lambda a=a: asked.targets(a) for a in ("RegisterTargets", "DeregisterTargets")},
         ("elasticloadbalancing", "DescribeTargetHealth"): lambda: asked.ask("elasticloadbalancing:DescribeTargetHealth", "*"),

@@ -49,6 +49,8 @@ def test_a_queue_launches_instances_with_tags_under_the_first_number(start, queu
     assert decision["replicas"] == {"before": 1, "wanted": 4, "decided": 4}
     assert numbered(ledger) == {1}
     for entry in ledger:
+        hashes = {entry["tags"].pop(f"forerun.dev/{kind}-hash") for kind in ("class", "pool")}
+        assert all(re.fullmatch("[0-9a-f]{16}", text) for text in hashes)
         assert entry["tags"] == {
             "Name": "forerun/web", "service": "web", "forerun.dev/owner": "default", "forerun.dev/nodepool": "web",
             "forerun.dev/policy": "web", "forerun.dev/decision": decision["id"], "forerun.dev/token": entry["token"],

@@ -116,6 +116,63 @@ static void nodes_are_limited(void **state)
 	world_free(&world);
 }
 
+static void reserved_class(struct world *world, uint32_t available)
+{
+	static const struct subnet subnets[] = {{"subnet-a", "us-east-1a", 200}};
+	static const struct launch_template templates[] = {
+		{.architecture = ARCH_AMD64, .capacity_type = CAPACITY_SPOT, .name = "spot"},
+		{.architecture = ARCH_AMD64,
+		 .capacity_type = CAPACITY_RESERVED,
+		 .name = "reserved",
+		 .reservation = "cr-1"}};
+	const struct capacity_reservation reservations[] = {{.id = "cr-1",
+							     .instance_type = "m5.large",
+							     .zone = "us-east-1a",
+							     .available = available}};
+	const struct class_view view = {.name = "web",
+					.ready = true,
+					.subnets = subnets,
+					.subnets_count = 1,
+					.templates = templates,
+					.templates_count = 2,
+					.reservations = reservations,
+					.reservations_count = 1};
+
+	core_class(world->core, &view);
+}
+
+static void what_is_reserved_is_used_first(void **state)
+{
+	_cleanup_text_ struct text pool = {0};
+	struct world world;
+	char *at;
+
+	(void)state;
+	text_add(&pool, WORLD_POOL);
+	at = strstr(pool.data, "values: [on-demand, spot]");
+	memcpy(at, "values: [reserved , spot]", strlen("values: [reserved , spot]"));
+	world_init(&world, WORLD_YAML, pool.data);
+	vec_push(&world.documents.classes.at[0].reservations)->id = strdup("cr-1");
+	world_start(&world);
+	reserved_class(&world, 2);
+	world_run(&world, NS_PER_S);
+	world_queue(&world, 45);
+	world_run(&world, 100 * NS_PER_MS);
+	assert_int_equal(world.called.count, 1);
+	assert_int_equal(world.called.at[0].capacity_type, CAPACITY_RESERVED);
+	assert_int_equal(world.called.at[0].count, 2);
+	assert_string_equal(world.called.at[0].overrides.at[0].launch_template, "reserved");
+	world_answer(&world);
+	/* The rest at once, in the same decision. */
+	assert_int_equal(world.called.count, 1);
+	assert_int_equal(world.called.at[0].capacity_type, CAPACITY_SPOT);
+	assert_int_equal(world.called.at[0].count, 2);
+	seconds(&world, 1);
+	assert_int_equal(ec2_alive(&world), 4);
+	assert_int_equal(core_decision(world.core, 0)->sources[SOURCE_RESERVED].count, 2);
+	world_free(&world);
+}
+
 /* ---- the share ---- */
 
 static void the_share_is_the_arithmetic_of_the_whole_pool(void **state)
@@ -230,6 +287,7 @@ int main(void)
 		cmocka_unit_test(a_replica_that_fits_nowhere_says_why),
 		cmocka_unit_test(who_asks_for_it_gets_on_demand),
 		cmocka_unit_test(nodes_are_limited),
+		cmocka_unit_test(what_is_reserved_is_used_first),
 		cmocka_unit_test(the_share_is_the_arithmetic_of_the_whole_pool),
 		cmocka_unit_test(one_decision_becomes_spot_and_on_demand),
 		cmocka_unit_test(without_spot_it_is_on_demand_and_comes_back_later),

@@ -176,7 +176,25 @@ static void add_coming(const struct facts *facts, struct moment now, struct text
 	json_end(out, ']');
 }
 
-static void add_pools(const struct facts *facts, struct text *out)
+/* EBS gp3 in us-east-1, by AWS's price list; other regions are near it. */
+#define GIB_USD_PER_MONTH 0.08
+
+static void add_warm(const struct warm_view *warm, struct moment now, struct text *out)
+{
+	json_begin(out, "warm", '{');
+	json_number(out, "size", warm->size);
+	json_number(out, "ready", warm->ready);
+	json_number(out, "preparing", warm->preparing);
+	json_number(out, "drifted", warm->drifted);
+	json_number(out, "old", warm->old);
+	json_number(out, "oldest_seconds", seconds_since(warm->oldest_wall_ns, now.wall_ns));
+	json_number(out, "volume_gib", warm->volume_gib);
+	json_number(out, "volume_usd_per_month", warm->volume_gib * GIB_USD_PER_MONTH);
+	json_text(out, "held", warm->held);
+	json_end(out, '}');
+}
+
+static void add_pools(const struct facts *facts, struct moment now, struct text *out)
 {
 	_cleanup_free_ struct pool_view *pools = NULL;
 	size_t count = core_pools(facts->core, &pools);
@@ -197,6 +215,9 @@ static void add_pools(const struct facts *facts, struct text *out)
 		json_number(out, "memory_bytes_limit",
 			    pool->memory_limited ? pool->limit_memory_bytes : NAN);
 		json_number(out, "usd_per_hour", pools[i].usd_per_hour);
+		json_number(out, "spot_share", pools[i].spot_share);
+		if (pools[i].warm.size)
+			add_warm(&pools[i].warm, now, out);
 		json_end(out, '}');
 	}
 	json_end(out, ']');
@@ -317,7 +338,7 @@ static void add_core(const struct facts *facts, struct moment now, bool all, str
 	add_brakes(facts, now, out);
 	add_lanes(facts, now, out);
 	add_services(facts, &counts, most, out);
-	add_pools(facts, out);
+	add_pools(facts, now, out);
 	add_nodes(facts, now, most, out);
 	add_coming(facts, now, out);
 	json_key(out, "leaving");

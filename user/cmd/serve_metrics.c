@@ -148,6 +148,44 @@ static void core_families(const struct facts *facts, struct export_metrics *metr
 					   : NAN);
 }
 
+static void warm_value(struct export_metrics *metrics, const char *pool, const char *state,
+		       double value)
+{
+	const char *labels[] = {"pool", pool, "state", state, NULL};
+
+	export_metrics_value(metrics, "forerun_warm_pool_instances", "gauge", value, labels);
+}
+
+static void pool_families(const struct facts *facts, struct export_metrics *metrics)
+{
+	_cleanup_free_ struct pool_view *pools = NULL;
+	size_t count = core_pools(facts->core, &pools);
+
+	export_metrics_family(metrics, "forerun_warm_pool_instances", "gauge", NULL,
+			      "Instances of a warm pool: wanted, ready, preparing, drifted, old.");
+	for (size_t i = 0; i < count; i++) {
+		const struct warm_view *warm = &pools[i].warm;
+		const char *name = pools[i].pool->name;
+
+		if (!warm->size)
+			continue;
+		warm_value(metrics, name, "wanted", warm->size);
+		warm_value(metrics, name, "ready", warm->ready);
+		warm_value(metrics, name, "preparing", warm->preparing);
+		warm_value(metrics, name, "drifted", warm->drifted);
+		warm_value(metrics, name, "old", warm->old);
+	}
+	export_metrics_family(metrics, "forerun_pool_spot_ratio", "gauge", "ratio",
+			      "Share of a pool's replicas that are spot.");
+	for (size_t i = 0; i < count; i++) {
+		const char *labels[] = {"pool", pools[i].pool->name, NULL};
+
+		if (!isnan(pools[i].spot_share))
+			export_metrics_value(metrics, "forerun_pool_spot_ratio", "gauge",
+					     pools[i].spot_share, labels);
+	}
+}
+
 static void own_families(const struct facts *facts, struct export_metrics *metrics)
 {
 	const char *labels[] = {"version", FORERUN_VERSION, "mode",
@@ -182,6 +220,7 @@ void facts_metrics(const struct facts *facts, struct export_metrics *metrics)
 	if (facts->core) {
 		policy_families(facts, metrics);
 		core_families(facts, metrics);
+		pool_families(facts, metrics);
 		fleet_metrics(facts, metrics);
 	}
 	links_metrics(facts, metrics);

@@ -82,6 +82,27 @@ static void pool_lead(const cJSON *status, const char *pool, char *out, size_t s
 	}
 }
 
+static void warm_line(struct page *page, const cJSON *warm)
+{
+	char oldest[24], age[48] = "";
+
+	if (!cJSON_IsObject(warm))
+		return;
+	if (answer_number(warm, "oldest_seconds") >= 0) {
+		span_text(answer_number(warm, "oldest_seconds"), oldest);
+		snprintf(age, sizeof(age), ", the oldest %s", oldest);
+	}
+	page_put(page, 4,
+		 "  warm pool: %.0f of %.0f ready, %.0f being prepared, %.0f drifted, %.0f old%s; "
+		 "%.0f GiB of volumes, about %.2f USD a month",
+		 answer_number(warm, "ready"), answer_number(warm, "size"),
+		 answer_number(warm, "preparing"), answer_number(warm, "drifted"),
+		 answer_number(warm, "old"), age, answer_number(warm, "volume_gib"),
+		 answer_number(warm, "volume_usd_per_month"));
+	if (*answer_words(warm, "held"))
+		page_put(page, 4, "  warm pool: %s", answer_words(warm, "held"));
+}
+
 void page_pools(struct page *page, const cJSON *status)
 {
 	const cJSON *pools = answer_part(status, "pools"), *it;
@@ -102,6 +123,10 @@ void page_pools(struct page *page, const cJSON *status)
 		page_put(page, 2, "%-16.16s %-16s %-14s %-16s %8s  %s", answer_words(it, "pool"),
 			 instances, cpus, memory,
 			 figure_text(answer_number(it, "usd_per_hour"), usd), lead);
+		if (answer_number(it, "spot_share") > 0)
+			page_put(page, 4, "  spot: %.0f %% of its replicas",
+				 100 * answer_number(it, "spot_share"));
+		warm_line(page, answer_part(it, "warm"));
 		if (*answer_words(it, "problem"))
 			page_put(page, 4, "  cannot buy: %s", answer_words(it, "problem"));
 	}

@@ -197,6 +197,7 @@ void core_free(struct core *core)
 	for (size_t i = 0; i < core->classes_count; i++) {
 		vec_free(&core->classes[i].subnets);
 		vec_free(&core->classes[i].templates);
+		vec_free(&core->classes[i].reservations);
 	}
 	free_lists(core);
 	allowance_free(core);
@@ -215,6 +216,7 @@ void core_free(struct core *core)
 static void moment_is(struct core *core, struct moment now)
 {
 	core->now_ns = MAX(core->now_ns, now.mono_ns);
+	core->now_wall_ns = now.wall_ns;
 }
 
 void core_start(struct core *core, struct moment now)
@@ -232,6 +234,21 @@ void core_start(struct core *core, struct moment now)
 	counts_old(core);
 }
 
+/* What is on demand can be reserved, too: that is paid for, whoever uses it. */
+static void offering_take(struct pool_state *pool, const struct offering *offering)
+{
+	const struct node_class *node_class = pool->class ? pool->class->node_class : NULL;
+	struct offering reserved = *offering;
+
+	if (offering_matches(offering, pool->pool))
+		*vec_push(&pool->offerings) = *offering;
+	reserved.capacity_type = CAPACITY_RESERVED;
+	reserved.usd_per_hour = 0;
+	if (offering->capacity_type == CAPACITY_ON_DEMAND && node_class &&
+	    node_class->reservations.count && offering_matches(&reserved, pool->pool))
+		*vec_push(&pool->offerings) = reserved;
+}
+
 void core_catalog(struct core *core, const struct catalog *catalog)
 {
 	for (size_t p = 0; p < core->pools_count; p++) {
@@ -239,8 +256,7 @@ void core_catalog(struct core *core, const struct catalog *catalog)
 
 		vec_clear(&pool->offerings);
 		for (size_t i = 0; i < catalog->count; i++)
-			if (offering_matches(&catalog->offerings[i], pool->pool))
-				*vec_push(&pool->offerings) = catalog->offerings[i];
+			offering_take(pool, &catalog->offerings[i]);
 	}
 	quotas_see(core, catalog);
 	vec_for_each (it, &core->instances)
@@ -264,6 +280,9 @@ void core_class(struct core *core, const struct class_view *view)
 		set_text(class->problem, view->problem);
 		vec_clear(&class->subnets);
 		vec_clear(&class->templates);
+		vec_clear(&class->reservations);
+		for (size_t r = 0; r < view->reservations_count; r++)
+			*vec_push(&class->reservations) = view->reservations[r];
 		for (size_t s = 0; s < view->subnets_count; s++)
 			*vec_push(&class->subnets) = view->subnets[s];
 		for (size_t t = 0; t < view->templates_count; t++)

@@ -107,6 +107,7 @@ struct class_state {
 	char problem[CLOUD_TEXT_SIZE];
 	VEC(struct subnet) subnets;
 	VEC(struct launch_template) templates;
+	VEC(struct capacity_reservation) reservations;
 };
 
 /* A subnet, whichever class found it. */
@@ -129,6 +130,8 @@ struct offer {
 	struct launch_override override;
 	struct subnet_state *subnet;
 	struct quota_state *quota; /* NULL: none is known */
+	enum reservation_kind reservation; /* of CAPACITY_RESERVED: */
+	uint32_t reserved; /* instances that it has room for; 0: no reservation */
 };
 struct offers {
 	VEC(struct offer) list;
@@ -382,6 +385,7 @@ struct record {
 	uint32_t count; /* instances that were decided */
 	uint32_t released; /* of a replacement: instances that left for it */
 	bool retry; /* the remainder waits for its next attempt */
+	bool reserved; /* reservations were asked */
 	bool when_free; /* and for its lane, whatever the time */
 	uint64_t retry_ns;
 	uint32_t waiting; /* instances of it that wait */
@@ -584,6 +588,7 @@ struct core {
 	uint64_t orders_counted;
 	bool usd_unknown; /* the price of something that runs or is coming is not known */
 	double usd_running, usd_coming; /* an hour; the second at worst */
+	uint64_t now_wall_ns; /* of the same moment */
 	uint64_t now_ns; /* the newest moment that was handed in */
 	uint64_t last_evaluated_ns; /* all policies; 0: do it now */
 	uint64_t last_id_ms;
@@ -609,6 +614,7 @@ struct launch_plan {
 	uint32_t count;
 	VEC(struct launch_override) overrides;
 	VEC(struct launched_instance) starts; /* beside those: instances of a warm pool */
+	enum reservation_kind reservation; /* of CAPACITY_RESERVED */
 	uint32_t later; /* on demand, once this one has its end */
 	uint32_t start_vcpus, start_nodes;
 	uint64_t start_memory_mib;

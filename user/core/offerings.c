@@ -96,16 +96,52 @@ static void drop_dear_spot(struct offers offers[CAPACITY_TYPES])
 			vec_remove(&spot->list, i);
 }
 
+/* The one with the most room left; of a better kind (default, block, ...) before that. */
+static const struct capacity_reservation *reservation_of(const struct core *core,
+							 const struct class_state *class,
+							 const struct offering *offering)
+{
+	const struct capacity_reservation *best = NULL;
+
+	vec_for_each (it, &class->reservations) {
+		if (strcmp(it->instance_type, offering->instance_type) != 0 ||
+		    strcmp(it->zone, offering->zone) != 0 || !it->available ||
+		    (it->ends_wall_ns && it->ends_wall_ns <= core->now_wall_ns))
+			continue;
+		if (!best || it->kind < best->kind ||
+		    (it->kind == best->kind && it->available > best->available))
+			best = it;
+	}
+	return best;
+}
+
+/* One call is for one kind of reservation: the first that there is. */
+static void drop_other_kinds(struct offers *offers)
+{
+	enum reservation_kind kind = RESERVATION_DEFAULT;
+
+	vec_for_each (offer, &offers->list)
+		if (offer == offers->list.at || offer->reservation < kind)
+			kind = offer->reservation;
+	for (size_t i = offers->list.count; i-- > 0;)
+		if (offers->list.at[i].reservation != kind)
+			vec_remove(&offers->list, i);
+}
+
 static void offer_add(struct core *core, const struct pool_state *pool,
 		      const struct offering *offering, struct offers offers[CAPACITY_TYPES])
 {
 	const struct subnet *subnet = subnet_of(pool->class, offering->zone);
+	const struct capacity_reservation *reservation =
+		offering->capacity_type == CAPACITY_RESERVED
+			? reservation_of(core, pool->class, offering)
+			: NULL;
 	const struct launch_template *template =
 		launch_template_for(pool->class->templates.at, pool->class->templates.count,
-				    offering, pool->pool->name, "");
+				    offering, pool->pool->name, reservation ? reservation->id : "");
 	struct offer *offer;
 
-	if (!subnet || !template)
+	if (!subnet || !template || (offering->capacity_type == CAPACITY_RESERVED && !reservation))
 		return;
 	offer = vec_push(&offers[offering->capacity_type].list);
 	offer->override.vcpus = offering->vcpus;
@@ -116,6 +152,8 @@ static void offer_add(struct core *core, const struct pool_state *pool,
 	set_text(offer->override.launch_template, template->name);
 	offer->override.usd_per_hour = offering->usd_per_hour;
 	offer->override.priority = -1;
+	offer->reservation = reservation ? reservation->kind : RESERVATION_DEFAULT;
+	offer->reserved = reservation ? reservation->available : 0;
 	offer->subnet = subnet_find(core, subnet->id);
 	offer->quota = quota_find(core, offering->instance_type, offering->capacity_type);
 }
@@ -138,6 +176,7 @@ static void offers_rebuild(struct core *core, const struct pool_state *pool,
 			qsort(offers[t].list.at, offers[t].list.count, sizeof(struct offer),
 			      offer_compare);
 	drop_dear_spot(offers);
+	drop_other_kinds(&offers[CAPACITY_RESERVED]);
 }
 
 void offers_rebuild_all(struct core *core)

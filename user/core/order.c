@@ -109,6 +109,7 @@ static struct open_order *order_make(struct core *core, const struct record *rec
 	struct launch_order *order = &open->order;
 
 	order->capacity_type = plan->capacity_type;
+	order->reservation = plan->reservation;
 	order->count = plan->count;
 	vec_for_each (override, &plan->overrides)
 		*vec_push(&order->overrides) = *override;
@@ -305,6 +306,7 @@ int order_place(struct core *core, struct record *record, const struct launch_pl
 	record->attempts++;
 	if (plan->starts.count)
 		r = order_place_one(core, record, order_make_start(core, record, plan, now), now);
+	record->reserved |= plan->count && plan->capacity_type == CAPACITY_RESERVED;
 	if (r >= 0 && plan->count)
 		r = order_place_one(core, record, order_make(core, record, plan, now), now);
 	return r;

@@ -407,7 +407,8 @@ static void plan_fleet(struct core *core, const struct policy_state *policy, uin
 	plan_room(core, policy, wanted, record, now, plan, limits, size);
 	plan->later = plan->count ? plan->later : 0;
 	plan->sources[source_of_fleet(plan->capacity_type)].count = plan->count;
-	plan->sources[SOURCE_ON_DEMAND].count += plan->later;
+	if (plan->capacity_type == CAPACITY_SPOT)
+		plan->sources[SOURCE_ON_DEMAND].count = plan->later;
 }
 
 /* What is started and what CreateFleet is asked for, together as many as limits leave room for. */

@@ -173,6 +173,14 @@ static void replay_instances(const cJSON *list, struct launch_order *order)
 	}
 }
 
+enum capacity_type capacity_type_of(const char *text)
+{
+	for (int type = 0; type < CAPACITY_TYPES; type++)
+		if (strcmp(text, capacity_type_text((enum capacity_type)type)) == 0)
+			return (enum capacity_type)type;
+	return CAPACITY_ON_DEMAND;
+}
+
 static int replay_order(struct core *core, const cJSON *json, char reason[160])
 {
 	struct record *record = record_find(core, text_of(json, "decision"));
@@ -193,9 +201,7 @@ static int replay_order(struct core *core, const cJSON *json, char reason[160])
 	set_text(open->order.decision, record->decision.id);
 	set_text(open->order.pool, text_of(json, "pool"));
 	set_text(open->order.policy, text_of(json, "policy"));
-	open->order.capacity_type = strcmp(text_of(json, "capacity_type"), "spot") == 0
-					    ? CAPACITY_SPOT
-					    : CAPACITY_ON_DEMAND;
+	open->order.capacity_type = capacity_type_of(text_of(json, "capacity_type"));
 	set_text(open->order.context, text_of(json, "context"));
 	open->order.reservation =
 		(enum reservation_kind)count_of(json, "reservation", RESERVATION_INTERRUPTIBLE);

@@ -20,6 +20,7 @@ const char *element(const cJSON *array, int index); /* "" when it is no text */
 int no_sense(char reason[160], const char *format, ...) _printf_(2, 3); /* -EBADMSG */
 
 int replay_drain(struct core *core, const cJSON *json, char reason[160]);
+enum capacity_type capacity_type_of(const char *text); /* CAPACITY_ON_DEMAND when it is none */
 enum launch_source source_of_text(const char *text); /* SOURCE_ON_DEMAND when it is none */
 
 int replay_snapshot(struct core *core, const cJSON *json, const char *kind, char reason[160]);

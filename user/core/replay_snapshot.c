@@ -162,9 +162,7 @@ static int replay_known(struct core *core, const cJSON *json, char reason[160])
 	if (!instance)
 		return -ENOMEM;
 	read_texts(core, instance, json);
-	instance->capacity_type = strcmp(text_of(json, "capacity_type"), "spot") == 0
-					  ? CAPACITY_SPOT
-					  : CAPACITY_ON_DEMAND;
+	instance->capacity_type = capacity_type_of(text_of(json, "capacity_type"));
 	instance->state = state_of(text_of(json, "state"));
 	instance->vcpus = (uint32_t)count_of(json, "vcpus", INT32_MAX);
 	instance->memory_mib = count_of(json, "memory_mib", INT32_MAX);

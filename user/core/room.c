@@ -104,6 +104,8 @@ uint32_t offer_room(const struct offer *offer, const struct room *room, uint32_t
 		most = MIN(most, times(room->cpus, override->vcpus));
 	if (kinds & ROOM_MEMORY)
 		most = MIN(most, times(room->memory_mib, (double) override->memory_mib));
+	if (offer->reserved)
+		most = MIN(most, offer->reserved);
 	if (kinds & ROOM_NODES)
 		most = MIN(most, room->nodes);
 	if ((kinds & ROOM_SUBNET) && offer->subnet)

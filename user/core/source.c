@@ -187,6 +187,20 @@ static void share_choose(const struct core *core, const struct policy_state *pol
 		 100 * share->high);
 }
 
+/* As many as one reservation has room for; the rest comes from elsewhere. */
+static void reserved_choose(const struct policy_state *policy, struct launch_plan *plan)
+{
+	const struct offers *offers = policy_offers(policy, CAPACITY_RESERVED);
+	uint32_t most = 0;
+
+	vec_for_each (offer, &offers->list)
+		most = MAX(most, offer->reserved);
+	plan->capacity_type = CAPACITY_RESERVED;
+	plan->reservation = offers->list.at[0].reservation;
+	plan->later = plan->count - MIN(plan->count, most);
+	plan->count -= plan->later;
+}
+
 /* False: nothing is to be had; plan says why. */
 bool choose_capacity_type(struct core *core, const struct policy_state *policy,
 			  const struct record *record, struct launch_plan *plan)
@@ -204,13 +218,22 @@ bool choose_capacity_type(struct core *core, const struct policy_state *policy,
 			  class && *class->problem ? class->problem : "not resolved yet");
 		return false;
 	}
+	if (pool->pool->auto_scaling_group) {
+		plan_hold(
+			plan, "group", BRAKE_COUNT,
+			"NodePool %s is to be bought through the Auto Scaling group %.80s: forerun "
+			"buys with CreateFleet and its own warm pool; take the annotation away",
+			pool->pool->name, pool->pool->auto_scaling_group);
+		return false;
+	}
 	if (policy->policy->on_demand)
 		set_text(of_spot->why, "it is to be on demand");
 	else if (!spot)
 		set_text(of_spot->why, "nothing is left to buy");
-	if (!policy->want && has_offers(policy, record, CAPACITY_RESERVED)) {
+	if (!policy->want && !(record && record->reserved) &&
+	    has_offers(policy, record, CAPACITY_RESERVED)) {
 		choice(plan, pool, SOURCE_RESERVED);
-		plan->capacity_type = CAPACITY_RESERVED;
+		reserved_choose(policy, plan);
 	} else if (spot && on_demand && pool->pool->spot_share.given) {
 		share_choose(core, policy, plan);
 	} else if (spot) {

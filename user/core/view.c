@@ -245,6 +245,7 @@ static void pools_fill(const struct core *core, const struct map *by_name)
 size_t core_pools(const struct core *core, struct pool_view **out)
 {
 	struct pool_view *views = calloc(MAX(core->pools_count, 1), sizeof(*views));
+	struct moment now = {core->now_ns, core->now_wall_ns};
 	struct map by_name = {0};
 
 	*out = views;
@@ -255,6 +256,9 @@ size_t core_pools(const struct core *core, struct pool_view **out)
 
 		views[i].pool = pool->pool;
 		views[i].problem = pool_problem(pool);
+		views[i].spot_share = pool_spot_share(core, pool);
+		if (pool->warm)
+			warm_view(pool, now, &views[i].warm);
 		views[i].ready = !*views[i].problem;
 		map_put(&by_name, hash_text(pool->pool->name), &views[i]);
 	}

@@ -158,8 +158,21 @@ bool core_lane_held(const struct core *core, size_t *at, struct moment now, stru
 
 /* ---- pools ---- */
 
+/* What a warm pool has. */
+struct warm_view {
+	uint32_t size; /* wanted; 0: the pool has no warm pool */
+	uint32_t ready; /* at rest, and started at once when wanted */
+	uint32_t preparing; /* ordered, or in their first boot */
+	uint32_t drifted, old; /* to be replaced */
+	uint64_t oldest_wall_ns; /* when the oldest was prepared; 0: there is none */
+	double volume_gib; /* of what rests: this alone it costs */
+	const char *held; /* what keeps it from its size, "" otherwise */
+};
+
 struct pool_view {
 	const struct pool *pool;
+	struct warm_view warm;
+	double spot_share; /* of its replicas; NaN: there are none */
 	uint32_t running, pending; /* instances; pending: also what is only ordered */
 	double cpus, memory_bytes; /* of all these, ordered ones as the largest that may come */
 	double usd_per_hour;

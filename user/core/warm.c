@@ -223,6 +223,50 @@ void warm_look(struct core *core, struct pool_state *pool, const struct evaluati
 		want_fewer(core, e, 1, &count.surplus);
 }
 
+/* ---- for people ---- */
+
+/* Karpenter's default where a class gives no volumes. */
+#define ROOT_GIB 20
+
+static double volume_gib(const struct pool_state *pool)
+{
+	double sum = 0;
+
+	if (pool->class && pool->class->node_class)
+		vec_for_each (device, &pool->class->node_class->block_devices)
+			sum += device->volume_size_gib;
+	return sum > 0 ? sum : ROOT_GIB;
+}
+
+void warm_view(const struct pool_state *pool, struct moment now, struct warm_view *view)
+{
+	const struct policy_state *state = &pool->warm->state;
+
+	*view = (struct warm_view){.size = pool->pool->warm.size,
+				   .held = *pool->warm->problem ? pool->warm->problem : state->held,
+				   .preparing = state->lane->waiting};
+	vec_for_each (it, &state->lane->orders)
+		view->preparing += order_coming(*it);
+	vec_for_each (it, &state->lane->instances) {
+		const struct instance *instance = *it;
+
+		if (instance->gone || instance->terminating || instance->claimed)
+			continue;
+		if (instance->launched_wall_ns &&
+		    (!view->oldest_wall_ns || instance->launched_wall_ns < view->oldest_wall_ns))
+			view->oldest_wall_ns = instance->launched_wall_ns;
+		view->volume_gib += rests(instance) ? volume_gib(pool) : 0;
+		if (instance_drifted(pool, instance))
+			view->drifted++;
+		else if (is_old(pool, instance, now))
+			view->old++;
+		else if (rests(instance))
+			view->ready++;
+		else
+			view->preparing++;
+	}
+}
+
 /* ---- claims: what an order starts ---- */
 
 void order_claims(struct core *core, const struct open_order *open, bool claims)
