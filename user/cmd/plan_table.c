@@ -237,6 +237,20 @@ static void put_existing(const struct plan_view *view, FILE *out)
 		fprintf(out, "%zu pods go onto %zu nodes that exist\n", pods, nodes);
 }
 
+/* What one lost node takes with it. */
+static void put_risk(const struct plan_view *view, FILE *out)
+{
+	size_t most = 0, pods = 0;
+
+	for (size_t i = 0; i < view->nodes_count; i++) {
+		pods += view->nodes[i]->pods.count;
+		most = MAX(most, view->nodes[i]->pods.count);
+	}
+	if (pods)
+		fprintf(out, "the fullest node has %zu of the %zu pods: %.0f %% go with it\n", most,
+			pods, 100.0 * (double)most / (double)pods);
+}
+
 static void put_source(const struct catalog *catalog, FILE *out)
 {
 	char when[TIME_TEXT_SIZE];
@@ -273,6 +287,7 @@ void plan_print_table(const struct plan_input *input, const struct plan_view *vi
 	put_failures(view, out);
 	fprintf(out, "%zu of %zu pods, %zu new nodes, %.4f USD an hour, planned in %.1f ms\n",
 		placed, placed + view->failures_count, nodes, view->usd_per_hour, seconds * 1000);
+	put_risk(view, out);
 	put_source(input->catalog, out);
 	vec_free(&groups.list);
 }

@@ -11,7 +11,8 @@
 #include "documents/pods_private.h"
 
 #define CONTAINERS_MAX 1000
-#define AMOUNT_MAX 9e15 /* that a double holds exactly, in thousandths */
+#define AMOUNT_MAX 4e15 /* so that two of them in thousandths are within 63 bits */
+#define MILLI_MAX ((int64_t)4e18)
 
 struct amount {
 	const char *name; /* of the YAML tree */
@@ -36,7 +37,7 @@ static int64_t *amount_of(struct amounts *amounts, const char *name)
 static void add(struct amounts *to, const struct amounts *from)
 {
 	vec_for_each (it, &from->list)
-		*amount_of(to, it->name) += it->milli;
+		*amount_of(to, it->name) = MIN(*amount_of(to, it->name) + it->milli, MILLI_MAX);
 }
 
 static void take_larger(struct amounts *to, const struct amounts *from)
@@ -69,10 +70,11 @@ static bool read_amount(const struct cursor *at, int64_t *milli)
 
 	if (!read_quantity(at, &value))
 		return false;
-	if (value < 0 || value > AMOUNT_MAX / 1000) {
+	if (value < 0) {
 		cursor_expected(at, "a quantity from 0");
 		return false;
 	}
+	value = MIN(value, AMOUNT_MAX); /* which nothing has */
 	if (!cpu && strchr(at->name, '/') && value != floor(value)) {
 		cursor_expected(at, "a whole number: %s cannot be shared", at->name);
 		return false;
@@ -296,7 +298,9 @@ void read_pod_requests(const struct cursor *spec, struct pod_template *pod)
 	vec_for_each (it, &sums.together.list)
 		if (it->milli)
 			*vec_push(&pod->requests.list) = (struct resource_amount){
-				.name = strdup(it->name), .amount = (double)it->milli / 1000};
+				.name = strdup(it->name),
+				.amount = it->milli % 1000 ? (double)it->milli / 1000
+							   : (double)(it->milli / 1000)};
 	if (pod->requests.list.count)
 		qsort(pod->requests.list.at, pod->requests.list.count,
 		      sizeof(*pod->requests.list.at), by_name);

@@ -106,17 +106,17 @@ static bool fits_as_is(const struct planner *planner, const struct bin *bin,
 	return true;
 }
 
-static struct bin *better_place(struct planner *planner, const struct item *item, struct bin *bin,
-				struct growth *out, double *usd)
+static void look_at(struct planner *planner, const struct item *item, struct bin *bin,
+		    struct growth *out, double *usd, struct bin **best)
 {
 	struct growth growth = {0};
 	double more = bin_growth(planner, bin, item->binding, 1, &growth);
 
 	if (more >= *usd || !may_hold(planner, bin, item->binding, &growth))
-		return NULL;
+		return;
 	*usd = more;
 	*out = growth;
-	return bin;
+	*best = bin;
 }
 
 /* The place that adds the least: the first where the pod fits as it is, else of the youngest nodes
@@ -130,11 +130,11 @@ static struct bin *least_growth(struct planner *planner, const struct item *item
 	*usd = INFINITY;
 	for (size_t i = planner->first_bin; i<planner->bins.count && * usd> 0; i++)
 		if (fits_as_is(planner, planner->bins.at[i], &item->class->need))
-			best = better_place(planner, item, planner->bins.at[i], out, usd) ?: best;
+			look_at(planner, item, planner->bins.at[i], out, usd, &best);
 	for (size_t i = planner->bins.count; i-- > planner->first_bin && *usd > 0;)
 		if (!planner->bins.at[i]->existing &&
 		    (looks++ < GROWTHS_MAX || follows(item->class)))
-			best = better_place(planner, item, planner->bins.at[i], out, usd) ?: best;
+			look_at(planner, item, planner->bins.at[i], out, usd, &best);
 	return best;
 }
 

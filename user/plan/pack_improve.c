@@ -154,6 +154,27 @@ static double usd_without(struct planner *planner, const struct bin *bin,
 	return out->type == NO_TYPE ? INFINITY : out->usd;
 }
 
+/* A node of a lighter pool is there for a pod that no heavier pool could have: one has to stay. */
+static bool is_opened_by(const struct planner *planner, const struct bin *bin,
+			 const struct binding *binding)
+{
+	for (size_t p = 0; p < planner->pools_count; p++)
+		if (planner->pools[p].weight > planner->pools[bin->shape->pool].weight &&
+		    binding->shapes[p])
+			return false;
+	return true;
+}
+
+static bool keeps_opener(const struct planner *planner, const struct bin *bin,
+			 const struct slot *leaving)
+{
+	vec_for_each (slot, &bin->slots)
+		if ((slot != leaving || slot->count > 1) &&
+		    is_opened_by(planner, bin, slot->binding))
+			return true;
+	return false;
+}
+
 /* One pod to where it adds less than its going saves. */
 static bool move_one(struct search *s, struct bin *bin)
 {
@@ -161,11 +182,12 @@ static bool move_one(struct search *s, struct bin *bin)
 
 	for (size_t i = 0; i < bin->slots.count && bin->pods > 1; i++) {
 		struct binding *binding = bin->slots.at[i].binding;
-		struct growth left, growth = {0};
+		struct growth left = {0}, growth = {0};
 		double saves = bin->usd - usd_without(planner, bin, binding, &left), usd;
 		struct bin *to;
 
-		if (follows(binding->class) || saves <= LEAST_GAIN)
+		if (follows(binding->class) || saves <= LEAST_GAIN ||
+		    !keeps_opener(planner, bin, &bin->slots.at[i]))
 			continue;
 		to = elsewhere(s, bin, binding, saves - LEAST_GAIN, &growth, &usd);
 		if (!to)

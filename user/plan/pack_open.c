@@ -9,6 +9,7 @@
 #include "plan/pack.h"
 
 #define CANDIDATES 12
+#define NEED_MAX 1e18 /* more than any type has */
 #define REPRICE_SHARE 0.06 /* of the worth that is left */
 
 struct candidate {
@@ -16,6 +17,15 @@ struct candidate {
 	uint16_t type;
 	double rank;
 };
+
+/* By how much a node counts as dearer than it is: docs/capacity.md, "The cost". */
+static double risk_of(const struct planner *planner, uint16_t type, double value)
+{
+	double share = planner->worth > 0 ? fmin(value / planner->worth, 1) : 0;
+
+	return 1 + planner->config.loss_weight * share +
+	       planner->config.start_weight * planner->catalog->types[type].bare_metal;
+}
 
 /* Fills the bin as that type with the seed first. What it is worth for its price; 0: nothing. */
 static double try_type(struct filling *f, struct item *seed, const struct candidate *candidate)
@@ -36,7 +46,7 @@ static double try_type(struct filling *f, struct item *seed, const struct candid
 	    !limit_allows(f->planner, pool, &f->bin->held, NULL))
 		return 0;
 	f->bin->usd = usd;
-	return f->value / fmax(usd, 1e-6);
+	return f->value / fmax(usd * risk_of(f->planner, f->bin->type, f->value), 1e-6);
 }
 
 /* What a node for the seed has to carry at least: with it all that must be on the same host. */
@@ -51,7 +61,9 @@ static void least_load(struct planner *planner, const struct bin *empty, const s
 		uint32_t more = same ? item->count - (item == seed) : 0;
 
 		for (size_t r = 0; more && r < planner->resources; r++)
-			out->of[r] += item->class->need.of[r] * more;
+			out->of[r] = (int64_t)fmin((double)out->of[r] +
+							   (double)item->class->need.of[r] * more,
+						   NEED_MAX);
 	}
 }
 
@@ -191,7 +203,7 @@ void open_nodes(struct planner *planner)
 
 	if (!order)
 		abort();
-	left = sort_items(planner, order);
+	planner->worth = left = sort_items(planner, order);
 	for (size_t i = 0; i < planner->items.count; i++) {
 		struct item *seed = &planner->items.at[order[i]];
 		double value = 1;

@@ -126,7 +126,7 @@ static struct shape *shape_new(struct planner *planner, uint32_t pool, uint64_t 
 struct shape *shape_intern(struct planner *planner, uint32_t pool, uint64_t zones,
 			   uint32_t capacity_types, const uint64_t *types)
 {
-	uint64_t *own = malloc((planner->words + 1) * sizeof(*own)), hash;
+	uint64_t *own = calloc(planner->words + 1, sizeof(*own)), hash;
 	struct shape *shape;
 
 	if (!own)
@@ -161,7 +161,7 @@ struct shape *shape_meet(struct planner *planner, const struct shape *a, const s
 	shape = map_get(&planner->meets, key);
 	if (shape)
 		return shape == &NOTHING ? NULL : shape;
-	types = malloc((planner->words + 1) * sizeof(*types));
+	types = calloc(planner->words + 1, sizeof(*types));
 	if (!types)
 		abort();
 	for (size_t w = 0; w < planner->words; w++)

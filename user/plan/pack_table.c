@@ -4,6 +4,8 @@
 
 #include "plan/pack.h"
 
+#define AMOUNT_MAX 1e14 /* more than any type has, and sums of it stay within 63 bits */
+
 static const char *const KNOWN[] = {
 	[CPU] = "cpu",
 	[MEMORY] = "memory",
@@ -29,7 +31,7 @@ bool amounts_of(const struct planner *planner, const struct resources *resources
 		int index = resource_index(planner, it->name);
 
 		if (index >= 0)
-			out->of[index] = llround(CLAMP(it->amount, -9e15, 9e15) * 1000);
+			out->of[index] = llround(CLAMP(it->amount, -AMOUNT_MAX, AMOUNT_MAX) * 1000);
 		else if (it->amount > 0)
 			all = false;
 	}

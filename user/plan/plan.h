@@ -35,8 +35,10 @@ void node_capacity_free(struct node_capacity *capacity);
 struct planner_config {
 	double vm_memory_overhead_percent; /* 0.075 */
 	bool ignore_preferences; /* preferred affinities and spread that may be passed */
-	/* What one lost node takes with it is weighed against price: see docs/capacity.md. */
-	double loss_weight; /* 0: price alone */
+	/* A node counts as so much dearer as it carries of all that is wanted, times loss_weight:
+	 * what one lost node takes with it; and bare metal, which starts for many minutes, by
+	 * start_weight. docs/capacity.md says what that may cost. */
+	double loss_weight, start_weight; /* 0.02 each; 0: price alone */
 };
 void planner_config_default(struct planner_config *config);
 

@@ -6,7 +6,8 @@
 
 void planner_config_default(struct planner_config *config)
 {
-	*config = (struct planner_config){.vm_memory_overhead_percent = 0.075};
+	*config = (struct planner_config){
+		.vm_memory_overhead_percent = 0.075, .loss_weight = 0.02, .start_weight = 0.02};
 }
 
 int planner_new(const struct planner_config *config, const struct documents *documents,
