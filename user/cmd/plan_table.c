@@ -11,11 +11,12 @@
 #define GROUPS_SHOWN 40
 #define LEFT_OUT_SHOWN 2
 
-/* Nodes of one pool with the same cheapest offering and the same number of types. */
+/* Nodes of one pool with the same cheapest type and the same number of types. */
 struct group {
 	const struct plan_node *first;
 	const struct plan_node *fullest;
 	size_t nodes, pods;
+	bool zones; /* in more than one */
 	double usd;
 };
 
@@ -23,16 +24,25 @@ struct groups {
 	VEC(struct group) list;
 };
 
+static const struct offering *cheapest_of(const struct plan_node *node)
+{
+	return node->offerings.count ? node->offerings.at[0] : NULL;
+}
+
 static bool is_alike(const struct plan_node *a, const struct plan_node *b)
 {
-	return a->pool == b->pool && a->types == b->types && a->offerings.count &&
-	       b->offerings.count && a->offerings.at[0] == b->offerings.at[0];
+	const struct offering *x = cheapest_of(a), *y = cheapest_of(b);
+
+	return a->pool == b->pool && a->types == b->types && x && y && x->type == y->type &&
+	       x->capacity_type == y->capacity_type;
 }
 
 static uint64_t hash_of(const struct plan_node *node)
 {
-	uint64_t parts[3] = {(uintptr_t)node->pool, node->types,
-			     node->offerings.count ? (uintptr_t)node->offerings.at[0] : 0};
+	const struct offering *cheapest = cheapest_of(node);
+	uint64_t parts[4] = {(uintptr_t)node->pool, node->types,
+			     cheapest ? (uintptr_t)cheapest->type : 0,
+			     cheapest ? (uint64_t)cheapest->capacity_type : 0};
 
 	return hash_bytes(parts, sizeof(parts));
 }
@@ -48,6 +58,9 @@ static void add_to_groups(struct groups *groups, struct map *by_hash, const stru
 		group->first = group->fullest = node;
 		map_put(by_hash, hash, (void *)(uintptr_t)groups->list.count);
 	}
+	if (cheapest_of(node) &&
+	    strcmp(cheapest_of(node)->zone, cheapest_of(group->first)->zone) != 0)
+		group->zones = true;
 	group->nodes++;
 	group->pods += node->pods.count;
 	group->usd += node->usd_per_hour;
@@ -189,8 +202,9 @@ static void put_group(const struct catalog *catalog, const struct group *group, 
 	fprintf(out, "%5zu  %-16s %6zu  %10.4f  ", group->nodes, node->pool->name, group->pods,
 		group->usd);
 	if (cheapest)
-		fprintf(out, "%-16s %-10s %-12s ", cheapest->instance_type,
-			capacity_type_text(cheapest->capacity_type), cheapest->zone);
+		fprintf(out, "%-16s %-10s %-13s ", cheapest->instance_type,
+			capacity_type_text(cheapest->capacity_type),
+			group->zones ? "several zones" : cheapest->zone);
 	put_types(node, out);
 	fputc('\n', out);
 	put_left_out(catalog, group->fullest, out);
@@ -274,7 +288,7 @@ void plan_print_table(const struct plan_input *input, const struct plan_view *vi
 	}
 	put_existing(view, out);
 	if (groups.list.count)
-		fprintf(out, "%5s  %-16s %6s  %10s  %-16s %-10s %-12s %s\n", "NODES", "POOL",
+		fprintf(out, "%5s  %-16s %6s  %10s  %-16s %-10s %-13s %s\n", "NODES", "POOL",
 			"PODS", "USD/HOUR", "CHEAPEST", "", "", "MAY BE");
 	vec_for_each (group, &groups.list) {
 		if (shown++ == GROUPS_SHOWN) {
@@ -285,8 +299,9 @@ void plan_print_table(const struct plan_input *input, const struct plan_view *vi
 		put_group(input->catalog, group, out);
 	}
 	put_failures(view, out);
-	fprintf(out, "%zu of %zu pods, %zu new nodes, %.4f USD an hour, planned in %.1f ms\n",
-		placed, placed + view->failures_count, nodes, view->usd_per_hour, seconds * 1000);
+	fprintf(out, "%zu of %zu pods, %zu new node%s, %.4f USD an hour, planned in %.1f ms\n",
+		placed, placed + view->failures_count, nodes, nodes == 1 ? "" : "s",
+		view->usd_per_hour, seconds * 1000);
 	put_risk(view, out);
 	put_source(input->catalog, out);
 	vec_free(&groups.list);

@@ -249,6 +249,7 @@ struct planner {
 	bool following; /* some class follows others in a wider topology */
 	bool companies; /* some class follows others on a host */
 	bool pools_with_values; /* some pool has minValues */
+	bool limited; /* some pool has limits: then who goes first matters */
 	double lambda[RESOURCES_MAX + 1]; /* dual prices; the last of a node for a tight pod */
 	size_t priced_at[RESOURCES_MAX], priced; /* resources with a dual price */
 	double bound; /* what all items cost at the dual prices: no plan is cheaper */

@@ -178,6 +178,7 @@ void grow_nodes(struct planner *planner)
 
 struct pick {
 	uint32_t item;
+	int32_t priority; /* where limits may bind */
 	int64_t cpu, memory;
 };
 
@@ -185,6 +186,8 @@ static int by_size(const void *a, const void *b)
 {
 	const struct pick *x = a, *y = b;
 
+	if (x->priority != y->priority)
+		return x->priority > y->priority ? -1 : 1;
 	if (x->cpu != y->cpu)
 		return x->cpu > y->cpu ? -1 : 1;
 	if (x->memory != y->memory)
@@ -221,8 +224,12 @@ void pack_first_fit(struct planner *planner)
 	if (!picks)
 		abort();
 	for (size_t i = 0; i < planner->items.count; i++)
-		picks[i] = (struct pick){(uint32_t)i, planner->items.at[i].class->need.of[CPU],
-					 planner->items.at[i].class->need.of[MEMORY]};
+		picks[i] = (struct pick){
+			.item = (uint32_t)i,
+			.priority = planner->limited ? planner->items.at[i].class->priority : 0,
+			.cpu = planner->items.at[i].class->need.of[CPU],
+			.memory = planner->items.at[i].class->need.of[MEMORY],
+		};
 	qsort(picks, planner->items.count, sizeof(*picks), by_size);
 	for (size_t i = 0; i < planner->items.count; i++) {
 		struct item *item = &planner->items.at[picks[i].item];

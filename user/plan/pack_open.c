@@ -172,6 +172,8 @@ static int by_value(const void *a, const void *b)
 	const struct item *x = &sorted->items.at[*(const uint32_t *)a];
 	const struct item *y = &sorted->items.at[*(const uint32_t *)b];
 
+	if (sorted->limited && x->class->priority != y->class->priority)
+		return x->class->priority > y->class->priority ? -1 : 1;
 	if (!x->tight != !y->tight)
 		return x->tight ? -1 : 1;
 	if (x->value != y->value)

@@ -186,10 +186,8 @@ static bool is_eligible(struct binder *binder, const struct rule *rule, uint32_t
 	const char *value = topology->values.at[domain];
 	char text[128];
 
-	for (size_t i = 0; i < planner->pools_count * binder->class->alternatives; i++)
-		if (binder->class->shapes[i] &&
-		    domain_shape(planner, binder->class->shapes[i], key, domain))
-			return true;
+	if (could_be(planner, binder->class, key, domain))
+		return true;
 	if (!rule->ignore_affinity && !says_yes(pod, topology->name, value))
 		return false;
 	for (size_t p = 0; p < planner->pools_count; p++)

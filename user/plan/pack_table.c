@@ -165,6 +165,7 @@ static void read_limits(struct planner *planner, struct pool_table *table)
 		table->limit.of[MEMORY] =
 			llround(CLAMP(table->pool->limit_memory_bytes, 0, 9e15) * 1000);
 	table->limited |= table->pool->cpu_limited || table->pool->memory_limited;
+	planner->limited |= table->limited;
 }
 
 /* The heaviest first; of equal ones by name, so that the order of files says nothing. */
