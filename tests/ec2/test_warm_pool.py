@@ -112,6 +112,12 @@ def test_hibernation_is_asked_for(start, ec2_world):
     forerun = start("size=1,state=hibernated,refresh=168h")
     prepared(forerun, ec2_world, 1)
     assert at_rest(ec2_world)[0]["hibernated"]
+    made = {e["params"]["LaunchTemplateName"]: e["params"] for e in ec2_world.log("CreateLaunchTemplate")}
+    launch = ec2_world.log("CreateFleet")[0]["params"]
+    used_template = made[launch["LaunchTemplateConfigs.1.LaunchTemplateSpecification.LaunchTemplateName"]]
+    assert used_template["LaunchTemplateData.HibernationOptions.Configured"] == "true"
+    says = [template for template in made.values() if "LaunchTemplateData.HibernationOptions.Configured" in template]
+    assert 2 * len(says) <= len(made), "each has a twin that does not, for all other launches"
 
 
 def test_the_role_needs_the_policy_for_warm_pools_and_no_more(start, queue, ec2_world):

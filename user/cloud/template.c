@@ -374,6 +374,8 @@ static int add_data(const struct resolver *resolver, const struct launch_templat
 	add_metadata(out, &class->metadata);
 	if (class->detailed_monitoring)
 		form_add(out, "true", "LaunchTemplateData.Monitoring.Enabled");
+	if (template->hibernates)
+		form_add(out, "true", "LaunchTemplateData.HibernationOptions.Configured");
 	add_reservation(resolver, template, out);
 	add_tag_specifications(resolver, template->capacity_type, out);
 	return 0;

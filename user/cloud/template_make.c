@@ -15,8 +15,9 @@ static bool pool_takes(const struct pool *pool, const char *label, const char *v
 	return true;
 }
 
-static void want(struct resolver *resolver, const struct image *image, enum capacity_type type,
-		 const char *pool, const char *reservation)
+static struct launch_template *want(struct resolver *resolver, const struct image *image,
+				    enum capacity_type type, const char *pool,
+				    const char *reservation)
 {
 	struct launch_template *template = vec_push(&resolver->wanted);
 
@@ -26,11 +27,24 @@ static void want(struct resolver *resolver, const struct image *image, enum capa
 	set_text(template->image_id, image->id);
 	set_text(template->pool, pool);
 	set_text(template->reservation, reservation);
+	return template;
+}
+
+/* Some pool of the class, or the one of that name, keeps hibernated instances. */
+static bool hibernates(const struct resolver *resolver, const char *name)
+{
+	vec_for_each (pool, &resolver->cloud->documents->pools)
+		if (str_equal(pool->node_class, resolver->class->name) && pool->warm.size &&
+		    pool->warm.state == WARM_HIBERNATED && (!*name || str_equal(pool->name, name)))
+			return true;
+	return false;
 }
 
 static void want_each_reservation(struct resolver *resolver, const struct image *image,
 				  enum capacity_type type, const char *pool)
 {
+	if (type == CAPACITY_ON_DEMAND && hibernates(resolver, pool))
+		want(resolver, image, type, pool, "")->hibernates = true;
 	if (type != CAPACITY_RESERVED)
 		want(resolver, image, type, pool, "");
 	else

@@ -34,6 +34,7 @@ struct launch_template {
 	enum image_variant variant;
 	char pool[CLOUD_NAME_SIZE]; /* its labels and taints are in the user data; "": any pool */
 	char reservation[32]; /* of CAPACITY_RESERVED: the id of the one that it launches into */
+	bool hibernates; /* for a warm pool that hibernates: EC2 is told so at the launch */
 };
 
 enum reservation_kind {

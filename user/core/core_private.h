@@ -223,6 +223,7 @@ bool instance_drifted(const struct pool_state *pool, const struct instance *inst
 bool instance_startable(const struct core *core, const struct policy_state *policy,
 			const struct instance *instance, struct moment now);
 void warm_view(const struct pool_state *pool, struct moment now, struct warm_view *view);
+void warm_templates(struct core *core, struct launch_order *order);
 void warm_look(struct core *core, struct pool_state *pool, const struct evaluation *e);
 void order_claims(struct core *core, const struct open_order *open, bool claims);
 void instance_started(struct core *core, struct instance *instance, enum launch_source source,

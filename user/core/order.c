@@ -113,6 +113,7 @@ static struct open_order *order_make(struct core *core, const struct record *rec
 	order->count = plan->count;
 	vec_for_each (override, &plan->overrides)
 		*vec_push(&order->overrides) = *override;
+	warm_templates(core, order);
 	order_tags(core, order);
 	order_context(core, order);
 	open->vcpus_worst = plan->vcpus_worst;

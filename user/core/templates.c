@@ -29,7 +29,7 @@ const struct launch_template *launch_template_for(const struct launch_template *
 	for (size_t i = 0; i < count; i++) {
 		const struct launch_template *one = &templates[i];
 
-		if (one->architecture == offering->architecture &&
+		if (!one->hibernates && one->architecture == offering->architecture &&
 		    one->capacity_type == offering->capacity_type &&
 		    (!*one->pool || strcmp(one->pool, pool) == 0) &&
 		    strcmp(one->reservation, reservation) == 0 &&

@@ -223,6 +223,39 @@ void warm_look(struct core *core, struct pool_state *pool, const struct evaluati
 		want_fewer(core, e, 1, &count.surplus);
 }
 
+/* ---- what it is launched from ---- */
+
+static const struct launch_template *twin_of(const struct class_state *class, const char *name)
+{
+	const struct launch_template *base = NULL;
+
+	vec_for_each (it, &class->templates)
+		if (strcmp(it->name, name) == 0)
+			base = it;
+	vec_for_each (it, &class->templates)
+		if (base && it->hibernates && it->architecture == base->architecture &&
+		    strcmp(it->image_id, base->image_id) == 0 && strcmp(it->pool, base->pool) == 0)
+			return it;
+	return NULL;
+}
+
+/* What is to hibernate says so at its launch: its templates have twins that do. */
+void warm_templates(struct core *core, struct launch_order *order)
+{
+	const struct pool_state *pool = pool_find(core, order->pool);
+
+	if (!is_warm_name(order->policy) || !pool || !pool->class ||
+	    pool->pool->warm.state != WARM_HIBERNATED)
+		return;
+	vec_for_each (override, &order->overrides) {
+		const struct launch_template *twin =
+			twin_of(pool->class, override->launch_template);
+
+		if (twin)
+			set_text(override->launch_template, twin->name);
+	}
+}
+
 /* ---- for people ---- */
 
 /* Karpenter's default where a class gives no volumes. */
