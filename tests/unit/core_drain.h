@@ -39,7 +39,7 @@ struct drain_world {
 	int mark_error;
 	bool group_gone;
 	bool mute; /* no agent says anything */
-	double connections[8]; /* open on the host of that instance, by its number */
+	double connections[64]; /* open on the host of that instance, by its number */
 	const char *notice_of; /* instance with a notice */
 	struct notice notice;
 };

@@ -7,7 +7,7 @@
 #include "core/drain.h"
 
 #define INSTANCES_PER_CALL 200 /* CreateTags takes 1,000 resources */
-#define TRIES_MOST 10
+#define TRIES_MOST 4
 
 static bool is_due(const struct drain *drain, struct moment now)
 {

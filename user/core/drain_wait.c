@@ -133,8 +133,9 @@ bool drain_over(const struct core *core, const struct drain *drain, struct momen
 		return true;
 	}
 	route = route_state(core, instance, &out_ns);
-	if (!instance->serving && !instance->connected_ns && !instance->registered) {
-		snprintf(why, CLOUD_TEXT_SIZE, "it never served");
+	/* Of one that runs a leader with an empty disk does not know whether it serves. */
+	if (instance->state == INSTANCE_PENDING && !instance->connected_ns) {
+		snprintf(why, CLOUD_TEXT_SIZE, "it does not run yet");
 		return true;
 	}
 	if (has_groups(core, instance) && route < TARGET_OUT) {
