@@ -140,6 +140,7 @@ struct item {
 	uint32_t tight; /* so many may be on a host, and that decides how many nodes there are */
 	uint32_t size; /* index into planner.sizes */
 	uint32_t refused; /* in that turn of filling */
+	uint32_t pools; /* so many could have a node for it; 0: only nodes that are there */
 	bool failed; /* no new node can be opened for it */
 };
 
@@ -402,6 +403,7 @@ struct filling {
 	double value; /* of what is on it */
 	double dearer_up_to; /* so much of an item's worth may it add to the node's price */
 	uint32_t turn;
+	bool captives_only; /* items that can be nowhere but on nodes that are there */
 	VEC(struct given) given; /* so that it can be undone */
 };
 

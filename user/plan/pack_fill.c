@@ -106,7 +106,8 @@ static struct item *item_of_size(struct filling *f, struct size *size, bool tigh
 			vec_remove(&size->items, i--);
 			continue;
 		}
-		if ((tight && !item->tight) || item->refused == f->turn)
+		if ((tight && !item->tight) || item->refused == f->turn ||
+		    (f->captives_only && item->pools))
 			continue;
 		if (may_go(f, item))
 			return item;
@@ -252,6 +253,8 @@ void sizes_make(struct planner *planner)
 			map_put(&by_need, hash, (void *)at);
 		}
 		item->size = (uint32_t)at - 1;
+		for (size_t p = 0; p < planner->pools_count; p++)
+			item->pools += item->binding->shapes[p] != NULL;
 		*vec_push(&planner->sizes.at[at - 1].items) = (uint32_t)i;
 	}
 	map_free(&by_need);
@@ -279,8 +282,28 @@ static bool room_of(const struct planner *planner, struct bin *bin, struct filli
 	return true;
 }
 
+/* Those that can be nowhere else go first. */
+static void fill_captives(struct planner *planner)
+{
+	vec_for_each (it, &planner->bins) {
+		struct filling f;
+
+		if (!(*it)->existing || !room_of(planner, *it, &f))
+			continue;
+		f.captives_only = true;
+		fill(&f);
+		vec_free(&f.given);
+	}
+}
+
 void fill_standing(struct planner *planner)
 {
+	bool captives = false;
+
+	vec_for_each (item, &planner->items)
+		captives |= !item->pools;
+	if (captives)
+		fill_captives(planner);
 	vec_for_each (it, &planner->bins) {
 		struct filling f;
 

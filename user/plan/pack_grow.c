@@ -179,6 +179,7 @@ void grow_nodes(struct planner *planner)
 struct pick {
 	uint32_t item;
 	int32_t priority; /* where limits may bind */
+	uint32_t pools; /* likewise */
 	int64_t cpu, memory;
 };
 
@@ -188,6 +189,8 @@ static int by_size(const void *a, const void *b)
 
 	if (x->priority != y->priority)
 		return x->priority > y->priority ? -1 : 1;
+	if (x->pools != y->pools)
+		return x->pools < y->pools ? -1 : 1;
 	if (x->cpu != y->cpu)
 		return x->cpu > y->cpu ? -1 : 1;
 	if (x->memory != y->memory)
@@ -227,6 +230,7 @@ void pack_first_fit(struct planner *planner)
 		picks[i] = (struct pick){
 			.item = (uint32_t)i,
 			.priority = planner->limited ? planner->items.at[i].class->priority : 0,
+			.pools = planner->limited ? planner->items.at[i].pools : 0,
 			.cpu = planner->items.at[i].class->need.of[CPU],
 			.memory = planner->items.at[i].class->need.of[MEMORY],
 		};

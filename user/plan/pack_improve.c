@@ -135,17 +135,17 @@ static bool dissolve(struct search *s, struct bin *bin)
 	return false;
 }
 
-/* The price of the node without one pod of the binding. */
+/* The price of the node without so many pods of the binding. */
 static double usd_without(struct planner *planner, const struct bin *bin,
-			  const struct binding *binding, struct growth *out)
+			  const struct binding *binding, uint32_t count, struct growth *out)
 {
 	struct shape *shape = bin->pin ? bin->pin : planner->pools[bin->shape->pool].all;
 	struct amounts load = bin->load;
 
 	for (size_t r = 0; r < planner->resources; r++)
-		load.of[r] -= binding->class->need.of[r];
+		load.of[r] -= binding->class->need.of[r] * count;
 	vec_for_each (slot, &bin->slots)
-		if (shape && (slot->binding != binding || slot->count > 1))
+		if (shape && (slot->binding != binding || slot->count > count))
 			shape = shape_meet(planner, shape, slot->binding->shapes[bin->shape->pool]);
 	if (!shape)
 		return INFINITY;
@@ -166,10 +166,10 @@ static bool is_opened_by(const struct planner *planner, const struct bin *bin,
 }
 
 static bool keeps_opener(const struct planner *planner, const struct bin *bin,
-			 const struct slot *leaving)
+			 const struct slot *leaving, uint32_t count)
 {
 	vec_for_each (slot, &bin->slots)
-		if ((slot != leaving || slot->count > 1) &&
+		if ((slot != leaving || slot->count > count) &&
 		    is_opened_by(planner, bin, slot->binding))
 			return true;
 	return false;
@@ -183,11 +183,11 @@ static bool move_one(struct search *s, struct bin *bin)
 	for (size_t i = 0; i < bin->slots.count && bin->pods > 1; i++) {
 		struct binding *binding = bin->slots.at[i].binding;
 		struct growth left = {0}, growth = {0};
-		double saves = bin->usd - usd_without(planner, bin, binding, &left), usd;
+		double saves = bin->usd - usd_without(planner, bin, binding, 1, &left), usd;
 		struct bin *to;
 
 		if (follows(binding->class) || saves <= LEAST_GAIN ||
-		    !keeps_opener(planner, bin, &bin->slots.at[i]))
+		    !keeps_opener(planner, bin, &bin->slots.at[i], 1))
 			continue;
 		to = elsewhere(s, bin, binding, saves - LEAST_GAIN, &growth, &usd);
 		if (!to)
@@ -198,6 +198,71 @@ static bool move_one(struct search *s, struct bin *bin)
 		set_growth(planner, bin, &left);
 		bin_take(planner, bin);
 		return true;
+	}
+	return false;
+}
+
+/* The cheapest new node for all pods of the slot, of the heaviest pools that can. */
+static double node_for(struct planner *planner, const struct slot *slot, struct growth *out)
+{
+	static const struct bin empty;
+	const struct pod_class *class = slot->binding->class;
+	struct amounts load = {0};
+	double best = INFINITY;
+
+	if (bin_room(planner, &empty, class, slot->count) < slot->count)
+		return INFINITY;
+	for (size_t r = 0; r < planner->resources; r++)
+		load.of[r] = class->need.of[r] * slot->count;
+	for (size_t p = 0; p < planner->pools_count; p++) {
+		const struct pool_table *pool = &planner->pools[p];
+		struct growth growth = {.shape = slot->binding->shapes[p]};
+
+		if (p && best < INFINITY && pool->weight != planner->pools[p - 1].weight)
+			break;
+		if (!growth.shape || pool->nodes_used >= pool->nodes_limit)
+			continue;
+		growth.type = shape_cheapest(planner, growth.shape, &load, NULL, &growth.usd);
+		if (growth.type == NO_TYPE || growth.usd >= best)
+			continue;
+		best = growth.usd;
+		*out = growth;
+	}
+	return best;
+}
+
+/* All pods of a class onto a node of their own, where both together cost less: one that wants a
+ * dear kind of node makes no node of many dear. */
+static bool divide(struct search *s, struct bin *bin)
+{
+	struct planner *planner = s->planner;
+
+	for (size_t i = 0; i < bin->slots.count && bin->slots.count > 1; i++) {
+		struct slot slot = bin->slots.at[i];
+		struct growth left = {0}, own = {0};
+		struct bin *new;
+
+		s->looks++;
+		if (planner->companies ||
+		    !keeps_opener(planner, bin, &bin->slots.at[i], slot.count) ||
+		    usd_without(planner, bin, slot.binding, slot.count, &left) +
+				    node_for(planner, &slot, &own) >=
+			    bin->usd - LEAST_GAIN)
+			continue;
+		bin_release(planner, bin);
+		bin_remove(planner, bin, slot.binding, slot.count);
+		set_growth(planner, bin, &left);
+		bin_take(planner, bin);
+		new = bin_new(planner, own.shape);
+		new->type = own.type;
+		new->usd = own.usd;
+		bin_add(planner, new, slot.binding, slot.count);
+		if (bin_take(planner, new))
+			return true;
+		bin_remove(planner, new, slot.binding, slot.count);
+		drop_bin(planner, new);
+		bin_add(planner, bin, slot.binding, slot.count);
+		bin_settle(planner, bin);
 	}
 	return false;
 }
@@ -229,7 +294,7 @@ static bool improve_each(struct search *s)
 			better = true;
 			continue;
 		}
-		while (s->looks < LOOKS_MAX && move_one(s, *it))
+		while (s->looks < LOOKS_MAX && (move_one(s, *it) || divide(s, *it)))
 			better = true;
 	}
 	vec_free(&order);

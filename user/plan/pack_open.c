@@ -174,6 +174,8 @@ static int by_value(const void *a, const void *b)
 
 	if (sorted->limited && x->class->priority != y->class->priority)
 		return x->class->priority > y->class->priority ? -1 : 1;
+	if (sorted->limited && x->pools != y->pools) /* the others can go elsewhere */
+		return x->pools < y->pools ? -1 : 1;
 	if (!x->tight != !y->tight)
 		return x->tight ? -1 : 1;
 	if (x->value != y->value)
