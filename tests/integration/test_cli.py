@@ -413,7 +413,7 @@ def test_a_recording_is_replayed_by_simulate(run, waiting, tmp_path):
 
 
 def test_every_subcommand_has_help_with_examples():
-    for name in ("run", "explain", "simulate", "doctor", "version"):
+    for name in ("run", "explain", "plan", "simulate", "doctor", "version"):
         done = command(name, "--help")
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith(f"usage: forerun {name}")
