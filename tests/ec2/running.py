@@ -54,7 +54,7 @@ spec:
       requirements:
         - {{key: node.kubernetes.io/instance-type, operator: In, values: [{types}]}}
         - {{key: karpenter.sh/capacity-type, operator: In, values: [{capacity}]}}
-        - {{key: topology.kubernetes.io/zone, operator: In, values: [{zones}]}}
+        - {{key: {zone_key}, operator: In, values: [{zones}]}}
 """
 
 CLASS = """
@@ -70,7 +70,8 @@ spec:
 """
 
 DEFAULTS = {"policy": "web", "pool": "web", "most": 20, "target": "8", "down_s": 300, "limits": "limits: {cpu: 1000}",
-            "types": "m5.large, c5.large", "capacity": "spot", "metrics": METRICS, "zones": "us-east-1a, us-east-1b"}
+            "types": "m5.large, c5.large", "capacity": "spot", "metrics": METRICS, "zones": "us-east-1a, us-east-1b",
+            "zone_key": "topology.kubernetes.io/zone"}
 
 
 def write_config(directory, world, port, **more):

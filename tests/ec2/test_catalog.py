@@ -117,3 +117,24 @@ def test_prices_that_cannot_be_are_left_out_with_a_message(cloud, ec2_world, tmp
     running = cloud(types="m5.large", capacity="on-demand")
     assert {o["usd"] for o in running.found_catalog["offerings"]} == {None}
     assert any("m5.large: its price is no number above 0" in line for line in running.errors)
+
+
+def zone_ids(ec2_world):
+    return {zone["ZoneName"]: zone["ZoneId"] for zone in ec2_world.client().describe_availability_zones()["AvailabilityZones"]}
+
+
+def test_zones_have_their_ids_and_a_pool_may_ask_for_them(refresh, cloud, ec2_world):
+    ids = zone_ids(ec2_world)
+    _, copy, _ = refresh()
+    assert copy["zone_ids"] == {zone: ids[zone] for _, zone, _ in copy["zones"]}
+    before = len(ec2_world.log("DescribeAvailabilityZones"))
+    running = cloud(zone_key="topology.k8s.aws/zone-id", zones=ids["us-east-1b"])
+    assert {(o["zone"], o["zone_id"]) for o in running.found_catalog["offerings"]} == {("us-east-1b", ids["us-east-1b"])}
+    assert len(ec2_world.log("DescribeAvailabilityZones")) == before  # from the copy
+
+
+def test_without_ids_of_zones_everything_else_is_known(cloud, ec2_world):
+    ec2_world.fault("DescribeAvailabilityZones", "error", status=403, code="UnauthorizedOperation", message="no", times=50)
+    running = cloud()
+    assert {o["zone_id"] for o in running.found_catalog["offerings"]} == {""}
+    assert any("no ids of zones" in line and "UnauthorizedOperation" in line for line in running.errors)

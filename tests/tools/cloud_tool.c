@@ -88,6 +88,7 @@ static void on_catalog(void *arg, const struct catalog *catalog)
 		text_add(&line, i ? ",{" : "{");
 		add(&line, "type", offering->instance_type);
 		add(&line, "zone", offering->zone);
+		add(&line, "zone_id", offering->zone_id);
 		add(&line, "capacity_type", capacity_type_text(offering->capacity_type));
 		add(&line, "architecture", architecture_text(offering->architecture));
 		add_number(&line, "vcpus", offering->vcpus);

@@ -114,6 +114,27 @@ static void a_spot_price_that_is_not_known_is_taken_as_on_demand(void **unused)
 	catalog_free(catalog);
 }
 
+static void a_zone_has_its_id_in_the_label_and_in_the_copy(void **unused)
+{
+	static const char text[] = HEAD "\"zone_ids\":{\"z-a\":\"use1-az4\"},\n\"types\":[" TYPE(
+		"m5.large", "") "],\"zones\":[[\"m5.large\",\"z-a\",null],[\"m5.large\","
+				"\"z-b\",null]]}";
+	struct problems problems = {0};
+	struct catalog *catalog = read_good(text, &problems);
+	_cleanup_text_ struct text again = {0};
+	char out[64];
+
+	(void)unused;
+	assert_int_equal(catalog->count, 4);
+	assert_string_equal(
+		offering_label(&catalog->offerings[0], NULL, LABEL_ZONE_ID, out, sizeof(out)),
+		"use1-az4");
+	assert_null(offering_label(&catalog->offerings[2], NULL, LABEL_ZONE_ID, out, sizeof(out)));
+	catalog_write(catalog, &again);
+	assert_non_null(strstr(again.data, "\n\"zone_ids\":{\"z-a\":\"use1-az4\"},\n"));
+	catalog_free(catalog);
+}
+
 static void what_makes_no_sense_is_left_out_and_said(void **unused)
 {
 	static const char text[] = HEAD "\"types\":[" TYPE("a.x", ",\"usd_per_hour\":0") ",\n" TYPE(
@@ -190,6 +211,8 @@ static void a_damaged_or_old_catalog_is_refused(void **unused)
 		{HEAD "\"types\":[{\"name\"", -EBADMSG, "c.json:2:10", "JSON is expected"},
 		{HEAD "\"types\":[" TYPE("a.x", "") "\n", -EBADMSG, "c.json:3:1", "\",\" or \"]\""},
 		{HEAD "\"types\":[]", -EBADMSG, "c.json:2:11", "\",\" or \"}\""},
+		{HEAD "\"zone_ids\":[]}", -EBADMSG, "c.json:2:14", "another value"},
+		{HEAD "\"zone_ids\":{\"z\":1}}", -EBADMSG, "c.json:2:19", "another value"},
 		{HEAD "types:[]}", -EBADMSG, "c.json:2:1", "a key in quotes"},
 		{"{\"v\":2,\"region\":\"\xc3\xa4\"}", -EBADMSG, "c.json:1:21", "another value"},
 	};
@@ -217,6 +240,7 @@ int main(void)
 		cmocka_unit_test(a_type_that_ships_is_as_ec2_describes_it),
 		cmocka_unit_test(what_was_written_reads_back_the_same),
 		cmocka_unit_test(a_spot_price_that_is_not_known_is_taken_as_on_demand),
+		cmocka_unit_test(a_zone_has_its_id_in_the_label_and_in_the_copy),
 		cmocka_unit_test(what_makes_no_sense_is_left_out_and_said),
 		cmocka_unit_test(a_catalog_without_types_offers_nothing),
 		cmocka_unit_test(a_damaged_or_old_catalog_is_refused),

@@ -87,6 +87,7 @@ void catalog_close(struct cloud *cloud)
 	vec_free(&state->zones);
 	vec_free(&state->new_types);
 	vec_free(&state->new_zones);
+	vec_free(&state->zone_ids);
 	vec_free(&state->offerings.list);
 	vec_free(&state->spot_since_ns);
 	vec_free(&state->quotas);

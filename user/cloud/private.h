@@ -404,7 +404,8 @@ void old_templates_start(struct cloud *cloud);
 bool template_is_old(const struct cloud *cloud, const struct old_template *template,
 		     uint64_t now_wall_ns);
 
-/* ---- the catalog (catalog.c, types.c, types_read.c, prices.c, spot.c, cache.c) ---- */
+/* ---- the catalog (catalog.c, types.c, types_read.c, zone_ids.c, prices.c, spot.c, cache.c) ----
+ */
 
 #define TYPES_EVERY_NS (12 * 3600 * NS_PER_S) /* types, zones and prices on demand */
 #define NETWORK_CARDS_MAX 32
@@ -447,6 +448,8 @@ struct catalog_state {
 	VEC(struct type_zone) new_zones;
 	struct type_reader type;
 	struct type_zone zone;
+	VEC(struct zone_id) zone_ids;
+	struct zone_id zone_id;
 	uint64_t zone_since_ns; /* since when that is its price */
 	VEC(uint64_t) spot_since_ns; /* of each of zones, while prices come */
 	size_t price_at;
@@ -470,7 +473,10 @@ struct catalog_state {
 int catalog_init(struct cloud *cloud);
 void catalog_close(struct cloud *cloud);
 void catalog_start(struct cloud *cloud);
-void catalog_fetch_types(struct cloud *cloud); /* types, then zones */
+void catalog_fetch_types(struct cloud *cloud); /* types, then the ids of zones, then zones */
+void catalog_fetch_zone_ids(struct cloud *cloud);
+void catalog_take_zone_ids(struct catalog_state *state); /* into the new zones */
+void catalog_fetch_zones(struct cloud *cloud);
 void catalog_fetch_prices(struct cloud *cloud);
 void catalog_fetch_spot(struct cloud *cloud);
 void catalog_publish(struct cloud *cloud);

@@ -154,8 +154,9 @@ static void add_what_ships(struct catalog_state *state)
 	catalog_free(shipped);
 }
 
-/* What was priced before keeps its price until the new ones come. */
-static void keep_prices(struct catalog_state *state)
+/* What was priced before keeps its price until the new ones come, and a zone its id where it was
+ * not told. */
+static void keep_what_is_known(struct catalog_state *state)
 {
 	vec_for_each (type, &state->new_types) {
 		const struct instance_type *old = catalog_find(state, type->name);
@@ -166,6 +167,8 @@ static void keep_prices(struct catalog_state *state)
 		const struct type_zone *old = catalog_zone(state, zone);
 
 		zone->spot_usd_per_hour = old ? old->spot_usd_per_hour : NAN;
+		if (old && !*zone->zone_id)
+			set_text(zone->zone_id, old->zone_id);
 	}
 }
 
@@ -191,7 +194,8 @@ static void take_new(struct cloud *cloud)
 		qsort(state->new_zones.at, state->new_zones.count, sizeof(struct type_zone),
 		      compare_zones);
 	add_what_ships(state);
-	keep_prices(state);
+	catalog_take_zone_ids(state);
+	keep_what_is_known(state);
 	vec_free(&state->types);
 	vec_free(&state->zones);
 	memcpy(&state->types, &state->new_types, sizeof(state->types));
@@ -250,7 +254,7 @@ static void on_zones(void *arg, const struct answer *answer)
 		      state->zones.count ? NULL : "EC2 offers no instance type there");
 }
 
-static void ask_zones(struct cloud *cloud)
+void catalog_fetch_zones(struct cloud *cloud)
 {
 	struct catalog_state *state = &cloud->catalog;
 	_cleanup_text_ struct text query = {0};
@@ -294,7 +298,7 @@ static void on_types(void *arg, const struct answer *answer)
 	if (answer->error)
 		fetch_failed(state->cloud, "DescribeInstanceTypes", answer);
 	else
-		ask_zones(state->cloud);
+		catalog_fetch_zone_ids(state->cloud);
 }
 
 /* Small pages: reading one holds up the loop for less than a launch would notice. */

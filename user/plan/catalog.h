@@ -68,9 +68,15 @@ struct vcpu_quota {
 	double vcpus;
 };
 
+/* Which place a zone of this account is. */
+struct zone_id {
+	char zone[32], id[16];
+};
+
 /* A type is offered in that zone. */
 struct type_zone {
 	char type[32], zone[32];
+	char zone_id[16]; /* "": not known */
 	double spot_usd_per_hour; /* NaN: not known */
 };
 

@@ -100,6 +100,7 @@ static struct offering make(const struct instance_type *type, const struct type_
 	}
 	memcpy(offering.instance_type, type->name, sizeof(offering.instance_type));
 	memcpy(offering.zone, zone->zone, sizeof(offering.zone));
+	memcpy(offering.zone_id, zone->zone_id, sizeof(offering.zone_id));
 	return offering;
 }
 

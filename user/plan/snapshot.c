@@ -114,6 +114,30 @@ static void add_type(struct text *out, const struct instance_type *type)
 	text_add_char(out, '}');
 }
 
+/* Each zone once, where its id is known. */
+static void add_zone_ids(struct text *out, const struct catalog *catalog)
+{
+	VEC(const struct type_zone *) seen = {0};
+
+	for (size_t i = 0; i < catalog->zones_count; i++) {
+		const struct type_zone *zone = &catalog->zones[i];
+		bool known = !*zone->zone_id;
+
+		vec_for_each (other, &seen)
+			known |= strcmp((*other)->zone, zone->zone) == 0;
+		if (known)
+			continue;
+		text_add(out, seen.count ? "," : "\"zone_ids\":{");
+		*vec_push(&seen) = zone;
+		text_add_json(out, zone->zone);
+		text_add_char(out, ':');
+		text_add_json(out, zone->zone_id);
+	}
+	if (seen.count)
+		text_add(out, "},\n");
+	vec_free(&seen);
+}
+
 void catalog_write(const struct catalog *catalog, struct text *out)
 {
 	text_printf(out, "{\"v\":%d,\"region\":", CATALOG_VERSION);
@@ -124,11 +148,13 @@ void catalog_write(const struct catalog *catalog, struct text *out)
 	}
 	text_printf(out,
 		    ",\"snapshot\":%s,\"fetched_wall_us\":%llu,\"priced_wall_us\":%llu,"
-		    "\"spot_wall_us\":%llu,\n\"types\":[",
+		    "\"spot_wall_us\":%llu,\n",
 		    catalog->snapshot ? "true" : "false",
 		    (unsigned long long)(catalog->fetched_wall_ns / NS_PER_US),
 		    (unsigned long long)(catalog->priced_wall_ns / NS_PER_US),
 		    (unsigned long long)(catalog->spot_wall_ns / NS_PER_US));
+	add_zone_ids(out, catalog);
+	text_add(out, "\"types\":[");
 	for (size_t i = 0; i < catalog->types_count; i++) {
 		text_add(out, i ? ",\n" : "\n");
 		add_type(out, &catalog->types[i]);

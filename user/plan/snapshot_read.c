@@ -17,6 +17,7 @@ struct reader {
 	struct catalog facts; /* region and times */
 	VEC(struct instance_type) types;
 	VEC(struct type_zone) zones;
+	VEC(struct zone_id) zone_ids;
 };
 
 static struct yaml_node place(const struct reader *reader, const char *at)
@@ -304,6 +305,30 @@ static bool read_fact(struct reader *reader, const char *key, const cJSON *value
 	return true;
 }
 
+static bool read_zone_ids(struct reader *reader, const cJSON *value)
+{
+	const cJSON *id;
+
+	cJSON_ArrayForEach (id, value) {
+		struct zone_id zone = {0};
+		size_t length = id->string ? strlen(id->string) : sizeof(zone.zone);
+
+		if (length >= sizeof(zone.zone) || !set_string(zone.id, sizeof(zone.id), id))
+			return false;
+		memcpy(zone.zone, id->string, length);
+		*vec_push(&reader->zone_ids) = zone;
+	}
+	return cJSON_IsObject(value);
+}
+
+static void name_zones(struct reader *reader)
+{
+	vec_for_each (zone, &reader->zones)
+		vec_for_each (known, &reader->zone_ids)
+			if (strcmp(known->zone, zone->zone) == 0)
+				memcpy(zone->zone_id, known->id, sizeof(zone->zone_id));
+}
+
 /* The value of one key of the whole. */
 static int read_member(struct reader *reader, const char *key)
 {
@@ -321,6 +346,8 @@ static int read_member(struct reader *reader, const char *key)
 		current = *key == 'v' && !key[1] && cJSON_IsNumber(value) &&
 			  value->valuedouble == CATALOG_VERSION;
 		reader->head = current;
+	} else if (strcmp(key, "zone_ids") == 0) {
+		known = read_zone_ids(reader, value);
 	} else {
 		known = read_fact(reader, key, value);
 	}
@@ -383,8 +410,11 @@ int catalog_read(const char *file, const char *text, size_t length, struct catal
 
 	*out = NULL;
 	if (r == 0) {
-		struct catalog *catalog = catalog_new(reader.types.at, reader.types.count,
-						      reader.zones.at, reader.zones.count);
+		struct catalog *catalog;
+
+		name_zones(&reader);
+		catalog = catalog_new(reader.types.at, reader.types.count, reader.zones.at,
+				      reader.zones.count);
 
 		memcpy(catalog->region, reader.facts.region, sizeof(catalog->region));
 		memcpy(catalog->filter, reader.facts.filter, sizeof(catalog->filter));
@@ -397,5 +427,6 @@ int catalog_read(const char *file, const char *text, size_t length, struct catal
 	}
 	vec_free(&reader.types);
 	vec_free(&reader.zones);
+	vec_free(&reader.zone_ids);
 	return r;
 }
