@@ -3,13 +3,15 @@
  * One side of the wire alone, or many agents at once; every event is one JSON object a line on
  * standard output, commands come one a line on standard input.
  *
- *	wire_tool server ADDRESS [NAME=VALUE]...	poll | interest METRICS | reload | status |
- *quit wire_tool agent ADDRESS HOST [NAME=VALUE]...	frame | edge | notice | reload | status | quit
+ *	wire_tool server ADDRESS [NAME=VALUE]...
+ *		poll | interest METRICS | reload | status | quit
+ *	wire_tool agent ADDRESS HOST [NAME=VALUE]...
+ *		frame | edge | notice | reload | status | quit
  *
  * Both: ca, certificate, key or shared_key (files), quiet=1 (no line for a frame). Server:
- *silent_ms, hello_ms, rate, connections, interest (numbers of metrics, with commas). Agent: agents
- *(so many, HOST with a number each), listeners, services, tick_ms, edges_percent (of the agents,
- *each second), backoff_ms.
+ * silent_ms, hello_ms, rate, connections, interest (numbers of metrics, with commas). Agent: agents
+ * (so many, HOST with a number each), listeners, services, tick_ms, edges_percent (of the agents,
+ * each second), backoff_ms.
  */
 #include <math.h>
 #include <malloc.h>

@@ -173,8 +173,9 @@ int nodes_parse(struct node_objects *nodes, struct documents *documents, const c
 		vec_for_each (pod, &read.documents.pods)
 			*vec_push(&documents->pods) = *pod;
 		vec_clear(&read.documents.pods);
-		vec_for_each (node, &read.nodes.list)
-			*vec_push(&nodes->list) = *node;
+		if (nodes)
+			vec_for_each (node, &read.nodes.list)
+				*vec_push(&nodes->list) = *node;
 		vec_clear(&read.nodes.list);
 	}
 	objects_free(&read);
