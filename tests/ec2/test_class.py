@@ -159,7 +159,7 @@ def test_all_of_the_class_is_in_the_template_that_ec2_keeps(cloud, ec2_world):
         "associatePublicIPAddress": True, "ipPrefixCount": 2, "detailedMonitoring": True,
         "metadataOptions": {"httpEndpoint": "enabled", "httpProtocolIPv6": "enabled", "httpPutResponseHopLimit": 3, "httpTokens": "optional"},
         "blockDeviceMappings": [{"deviceName": "/dev/xvda", "rootVolume": True, "ebs": {
-            "volumeSize": "50Gi", "volumeType": "gp3", "iops": 4000, "throughput": 250, "encrypted": True, "deleteOnTermination": True,
+            "volumeSize": "53G", "volumeType": "gp3", "iops": 4000, "throughput": 250, "encrypted": True, "deleteOnTermination": True,
             "kmsKeyID": "alias/forerun", "snapshotID": "snap-0123456789abcdef0", "volumeInitializationRate": 200}}]}
     running = cloud(spec=spec).ready()
     sent = ec2_world.log("CreateLaunchTemplate")[0]["params"]

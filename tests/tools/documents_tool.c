@@ -226,7 +226,7 @@ static void add_devices(struct text *out, const struct node_class *node_class)
 		add_text(out, "kms", device->kms_key_id);
 		add_text(out, "snapshot", device->snapshot_id);
 		add_text(out, "type", device->volume_type);
-		add_number(out, "gib", device->volume_size_gib);
+		add_number(out, "bytes", (double)device->volume_size_bytes);
 		add_number(out, "root", device->root_volume);
 		add_number(out, "rate", device->volume_initialization_rate);
 		end(out, '}');

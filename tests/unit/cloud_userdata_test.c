@@ -20,18 +20,6 @@ static struct cluster shop = {
 	.cidr = "172.20.0.0/16",
 };
 
-static struct kubelet no_kubelet(void)
-{
-	return (struct kubelet){
-		.max_pods = -1,
-		.pods_per_core = -1,
-		.eviction_max_pod_grace_period_s = -1,
-		.image_gc_high_threshold_percent = -1,
-		.image_gc_low_threshold_percent = -1,
-		.cpu_cfs_quota = -1,
-	};
-}
-
 /* ---- a recorded case ---- */
 
 static const char *word(const cJSON *object, const char *key)
@@ -72,7 +60,7 @@ static void read_thresholds(const cJSON *map, struct eviction_thresholds *out)
 static struct kubelet read_kubelet(const cJSON *json)
 {
 	const cJSON *quota = cJSON_GetObjectItemCaseSensitive(json, "cpuCFSQuota"), *item;
-	struct kubelet kubelet = no_kubelet();
+	struct kubelet kubelet = KUBELET_DEFAULTS;
 
 	kubelet.given = json != NULL;
 	cJSON_ArrayForEach (item, cJSON_GetObjectItemCaseSensitive(json, "clusterDNS"))
@@ -251,7 +239,7 @@ static void all_that_karpenter_makes_is_made(void **unused)
 static char *made(enum ami_family family, const char *given, bool raid0,
 		  const struct cluster *cluster)
 {
-	struct kubelet kubelet = no_kubelet();
+	struct kubelet kubelet = KUBELET_DEFAULTS;
 	struct user_data data = {.family = family,
 				 .given = given,
 				 .kubelet = &kubelet,
@@ -358,7 +346,7 @@ static void what_is_wrong_is_said(void **unused)
 		{AMI_WINDOWS2022, NULL, "no Windows nodes"},
 		{AMI_CUSTOM, long_text, "EC2 takes at most 16384"},
 	};
-	struct kubelet kubelet = no_kubelet();
+	struct kubelet kubelet = KUBELET_DEFAULTS;
 	struct key_value label = {"team", "web"};
 
 	(void)unused;
@@ -380,7 +368,7 @@ static void what_is_wrong_is_said(void **unused)
 
 static void al2023_without_the_addresses_of_services_is_refused(void **unused)
 {
-	struct kubelet kubelet = no_kubelet();
+	struct kubelet kubelet = KUBELET_DEFAULTS;
 	struct cluster cluster = shop;
 	struct user_data data = {.family = AMI_AL2023, .kubelet = &kubelet, .cluster = &cluster};
 	_cleanup_text_ struct text out = {0};
@@ -406,7 +394,7 @@ static void nodes_get_the_pools_labels_and_taints(void **unused)
 			    .labels = {{labels, 4, 0}},
 			    .taints = {{&taint, 1, 0}},
 			    .startup_taints = {{&startup, 1, 0}}};
-	struct kubelet kubelet = no_kubelet();
+	struct kubelet kubelet = KUBELET_DEFAULTS;
 	struct user_data data = {.family = AMI_AL2, .kubelet = &kubelet, .cluster = &shop};
 	_cleanup_text_ struct text arguments = {0};
 
@@ -424,7 +412,7 @@ static void nodes_get_the_pools_labels_and_taints(void **unused)
 
 static void the_clusters_dns_is_used_where_the_class_has_none(void **unused)
 {
-	struct kubelet kubelet = no_kubelet();
+	struct kubelet kubelet = KUBELET_DEFAULTS;
 	struct cluster cluster = shop;
 	struct user_data data = {.family = AMI_AL2, .kubelet = &kubelet, .cluster = &cluster};
 	char *own = "10.0.0.10";

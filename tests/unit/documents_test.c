@@ -258,9 +258,9 @@ static void a_class_arrives_whole(void **unused)
 	      "  metadataOptions: {httpTokens: optional, httpPutResponseHopLimit: 2}\n");
 	node_class = &documents.classes.at[0];
 	assert_int_equal(node_class->family, AMI_CUSTOM);
-	assert_null(node_class->ami_alias);
-	assert_int_equal(node_class->ami_ids.count, 2);
-	assert_string_equal(node_class->ami_ids.at[1], "ami-4567");
+	assert_int_equal(node_class->amis.count, 2);
+	assert_null(node_class->amis.at[0].alias);
+	assert_string_equal(node_class->amis.at[1].id, "ami-4567");
 	assert_string_equal(node_class->instance_profile, "shop");
 	assert_null(node_class->role);
 	assert_string_equal(node_class->subnets.list.at[0].id, "subnet-1");
@@ -268,7 +268,7 @@ static void a_class_arrives_whole(void **unused)
 	assert_string_equal(node_class->security_groups.list.at[1].name, "web");
 	assert_int_equal(node_class->security_groups.list.at[2].tags.list.count, 2);
 	assert_string_equal(node_class->user_data, "#!/bin/sh\n");
-	assert_int_equal(node_class->block_devices.at[0].volume_size_gib, 932);
+	assert_int_equal(node_class->block_devices.at[0].volume_size_bytes, 1000000000000);
 	assert_true(node_class->block_devices.at[0].encrypted_set);
 	assert_false(node_class->block_devices.at[0].encrypted);
 	assert_false(node_class->block_devices.at[0].delete_on_termination_set);

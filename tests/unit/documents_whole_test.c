@@ -185,7 +185,7 @@ static void check_devices(const struct node_class *node_class)
 	const struct block_device *root = &node_class->block_devices.at[0];
 
 	assert_int_equal(node_class->block_devices.count, 2);
-	assert_true(root->root_volume && root->volume_size_gib == 100);
+	assert_true(root->root_volume && root->volume_size_bytes == UINT64_C(100) << 30);
 	assert_true(root->iops == 4000 && root->throughput == 250);
 	assert_string_equal(root->kms_key_id, "alias/web");
 	assert_string_equal(node_class->block_devices.at[1].snapshot_id, "snap-1");

@@ -5,6 +5,8 @@
  */
 #include "cloud/private.h"
 
+#define GIB (UINT64_C(1) << 30)
+
 /* ---- content ---- */
 
 static void add_base64(struct text *out, const char *data)
@@ -71,7 +73,8 @@ static void add_block_device(struct text *out, const struct block_device *device
 	add_number(out, device->iops, prefix, "Iops");
 	add_word(out, device->kms_key_id, prefix, "KmsKeyId");
 	add_word(out, device->snapshot_id, prefix, "SnapshotId");
-	add_number(out, device->volume_size_gib, prefix, "VolumeSize");
+	add_number(out, (uint32_t)((device->volume_size_bytes + GIB - 1) / GIB), prefix,
+		   "VolumeSize"); /* EC2 counts whole GiB */
 	add_word(out, device->volume_type, prefix, "VolumeType");
 	add_number(out, device->throughput, prefix, "Throughput");
 	add_number(out, device->volume_initialization_rate, prefix, "VolumeInitializationRate");
@@ -85,13 +88,13 @@ static void add_default_devices(enum ami_family family, struct text *out)
 				    .encrypted_set = true,
 				    .encrypted = true,
 				    .volume_type = "gp3",
-				    .volume_size_gib = 20};
+				    .volume_size_bytes = 20 * GIB};
 	struct block_device data = root;
 
 	if (family != AMI_AL2023 && family != AMI_AL2 && family != AMI_BOTTLEROCKET)
 		return;
 	if (family == AMI_BOTTLEROCKET)
-		root.volume_size_gib = 4;
+		root.volume_size_bytes = 4 * GIB;
 	add_block_device(out, &root, 1);
 	data.device_name = "/dev/xvdb";
 	if (family == AMI_BOTTLEROCKET)

@@ -148,15 +148,7 @@ static void add_dns(cJSON *config, const struct user_data *data)
 
 cJSON *kubelet_config(const struct user_data *data)
 {
-	static const struct kubelet NOTHING = {
-		.max_pods = -1,
-		.pods_per_core = -1,
-		.eviction_max_pod_grace_period_s = -1,
-		.image_gc_high_threshold_percent = -1,
-		.image_gc_low_threshold_percent = -1,
-		.cpu_cfs_quota = -1,
-	};
-	const struct kubelet *kubelet = data->kubelet->given ? data->kubelet : &NOTHING;
+	const struct kubelet *kubelet = data->kubelet->given ? data->kubelet : &KUBELET_DEFAULTS;
 	cJSON *config = cJSON_CreateObject();
 
 	add_dns(config, data);

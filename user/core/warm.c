@@ -5,6 +5,8 @@
  * prepared, kept at the size that was asked for, and replaced when they have drifted or are old.
  * None of them is a replica before an order has started it and its tags say whose it is.
  */
+#include <math.h>
+
 #include "core/core_private.h"
 
 #define STOP_ANSWER_NS (120 * NS_PER_S)
@@ -267,7 +269,7 @@ static double volume_gib(const struct pool_state *pool)
 
 	if (pool->class && pool->class->node_class)
 		vec_for_each (device, &pool->class->node_class->block_devices)
-			sum += device->volume_size_gib;
+			sum += ceil((double)device->volume_size_bytes / (1 << 30));
 	return sum > 0 ? sum : ROOT_GIB;
 }
 

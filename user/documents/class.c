@@ -130,14 +130,8 @@ static void nothing_given(struct node_class *node_class)
 {
 	node_class->associate_public_ip = -1;
 	node_class->ip_prefix_count = -1;
-	node_class->kubelet = (struct kubelet){
-		.max_pods = -1,
-		.pods_per_core = -1,
-		.eviction_max_pod_grace_period_s = -1,
-		.image_gc_high_threshold_percent = -1,
-		.image_gc_low_threshold_percent = -1,
-		.cpu_cfs_quota = -1,
-	};
+	node_class->nested_virtualization = -1;
+	node_class->kubelet = KUBELET_DEFAULTS;
 }
 
 static void read_rest(const struct cursor *spec, struct node_class *node_class)

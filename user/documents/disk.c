@@ -3,10 +3,7 @@
  * karpenter.k8s.aws_ec2nodeclasses.yaml. */
 #include "documents/read.h"
 
-#include <math.h>
-
 #define BLOCK_DEVICES_MAX 50
-#define GIB 1073741824.0
 
 static const struct field EBS[] = {
 	{"deleteOnTermination"},
@@ -27,16 +24,15 @@ static const char *const VOLUME_TYPES[] = {"gp3", "gp2", "io1", "io2", "sc1", "s
 	"^(([1-9][0-9]{0,3}|[1-4][0-9]{4}|5[0-8][0-9]{3}|59000)Gi|([1-9][0-9]{0,3}|[1-5][0-9]{4" \
 	"}|6[0-3][0-9]{3}|64000)G|([1-9]|[1-5][0-7]|58)Ti|([1-9]|[1-5][0-9]|6[0-3]|64)T)$"
 
-/* A whole number of a size unit, rounded up to the GiB in which EC2 counts. */
-static void read_volume_size(const struct cursor *at, uint32_t *gib)
+static void read_volume_size(const struct cursor *at, uint64_t *bytes)
 {
 	_cleanup_free_ char *text = NULL;
-	double bytes = 0;
+	double size = 0;
 
 	if (read_matching(at, VOLUME_SIZE,
 			  "a size such as 20Gi: 1 to 59000 Gi, 64000 G, 58 Ti or 64 T", &text) &&
-	    quantity_parse(text, &bytes) == 0)
-		*gib = (uint32_t)ceil(bytes / GIB);
+	    quantity_parse(text, &size) == 0)
+		*bytes = (uint64_t)size;
 }
 
 static void read_rate(const struct cursor *ebs, const char *name, uint32_t *out)
@@ -68,7 +64,7 @@ static void read_ebs(const struct cursor *ebs, struct block_device *device)
 	read_rate(ebs, "throughput", &device->throughput);
 	read_string(&key, &device->kms_key_id);
 	read_string(&snapshot, &device->snapshot_id);
-	read_volume_size(&size, &device->volume_size_gib);
+	read_volume_size(&size, &device->volume_size_bytes);
 	if (read_enum(&type, VOLUME_TYPES, ARRAY_SIZE(VOLUME_TYPES), &chosen))
 		device->volume_type = strdup(VOLUME_TYPES[chosen]);
 	if (read_integer(&rate, 100, 300, &mib_per_second))

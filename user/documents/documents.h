@@ -306,12 +306,15 @@ struct kubelet { /* spec.kubelet; -1 and NULL: not given, and nothing counts unl
 	int8_t cpu_cfs_quota; /* -1, 0, 1 */
 };
 
+/* None of them given. */
+extern const struct kubelet KUBELET_DEFAULTS;
+
 struct block_device {
 	char *device_name;
 	bool encrypted_set, encrypted, delete_on_termination_set, delete_on_termination;
 	uint32_t iops, throughput; /* 0: not given */
 	char *kms_key_id, *snapshot_id, *volume_type;
-	uint32_t volume_size_gib;
+	uint64_t volume_size_bytes; /* 0: not given */
 	bool root_volume; /* its size is the node's ephemeral storage */
 	uint32_t volume_initialization_rate; /* MiB/s; 0: not given */
 };
@@ -335,9 +338,7 @@ struct node_class {
 	struct origin origin;
 	char *name;
 	enum ami_family family;
-	char *ami_alias; /* "al2023@latest"; NULL when by id */
-	VEC(char *) ami_ids;
-	VEC(struct ami_term) amis; /* all terms, alias and id too */
+	VEC(struct ami_term) amis;
 	struct selector_terms subnets, security_groups;
 	VEC(struct reservation_term) reservations;
 	char *role, *instance_profile; /* exactly one */

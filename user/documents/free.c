@@ -137,9 +137,6 @@ static void block_device_free(struct block_device *device)
 
 static void node_class_free(struct node_class *node_class)
 {
-	vec_for_each (id, &node_class->ami_ids)
-		free(*id);
-	vec_free(&node_class->ami_ids);
 	vec_for_each (device, &node_class->block_devices)
 		block_device_free(device);
 	vec_free(&node_class->block_devices);
@@ -158,7 +155,6 @@ static void node_class_free(struct node_class *node_class)
 	free(node_class->context);
 	free(node_class->placement_group_id);
 	free(node_class->placement_group_name);
-	free(node_class->ami_alias);
 	free(node_class->role);
 	free(node_class->instance_profile);
 	free(node_class->user_data);

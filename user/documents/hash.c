@@ -37,7 +37,7 @@ static void add_given(uint64_t *sum, const char *field, int64_t value)
 		add_number(sum, field, value);
 }
 
-static void add_some(uint64_t *sum, const char *field, uint32_t value)
+static void add_some(uint64_t *sum, const char *field, uint64_t value)
 {
 	if (value)
 		add_number(sum, field, value);
@@ -121,7 +121,7 @@ static uint64_t device_sum(const struct block_device *device)
 	add(&sum, "kmsKeyID", device->kms_key_id);
 	add(&sum, "snapshotID", device->snapshot_id);
 	add(&sum, "volumeType", device->volume_type);
-	add_some(&sum, "volumeSize", device->volume_size_gib);
+	add_some(&sum, "volumeSize", device->volume_size_bytes);
 	add_some(&sum, "rootVolume", device->root_volume);
 	add_some(&sum, "volumeInitializationRate", device->volume_initialization_rate);
 	return sum;

@@ -34,27 +34,25 @@ const char *ami_family_text(enum ami_family family)
 	return FAMILIES[family];
 }
 
-/* True, and its family, when it is an alias. */
-static bool read_alias(const struct cursor *at, char **alias, enum ami_family *family)
+/* family is left alone unless it names one. */
+static void read_alias(const struct cursor *at, char **alias, enum ami_family *family)
 {
 	const char *sign;
 
 	if (!read_string_or_empty(at, alias))
-		return false;
+		return;
 	sign = strchr(*alias, '@');
 	for (size_t i = 0; sign && i < ARRAY_SIZE(ALIASES); i++) {
 		if (strlen(ALIASES[i].name) != (size_t)(sign - *alias) ||
 		    !str_starts(*alias, ALIASES[i].name))
 			continue;
 		*family = ALIASES[i].family;
-		if (strlen(*alias) <= ALIAS_MAX && text_matches(sign + 1, ALIASES[i].versions))
-			return true;
-		cursor_expected(at, "%s", ALIASES[i].example);
-		return false;
+		if (strlen(*alias) > ALIAS_MAX || !text_matches(sign + 1, ALIASES[i].versions))
+			cursor_expected(at, "%s", ALIASES[i].example);
+		return;
 	}
 	cursor_expected(at, "family@version with the family al2023, al2, bottlerocket, "
 			    "windows2019, windows2022 or windows2025");
-	return false;
 }
 
 /* One of the fields must choose; id and alias choose alone. */
@@ -97,16 +95,20 @@ static void read_term(const struct cursor *at, size_t terms, struct node_class *
 		return;
 	check_fields(at, terms);
 	term = vec_push(&node_class->amis);
-	if (read_alias(&alias, &term->alias, alias_family)) {
-		free(node_class->ami_alias);
-		node_class->ami_alias = strdup(term->alias);
-	}
-	if (read_matching(&id, "^ami-[0-9a-z]+$", "an id such as ami-0123456789abcdef0", &term->id))
-		*vec_push(&node_class->ami_ids) = strdup(term->id);
+	read_alias(&alias, &term->alias, alias_family);
+	read_matching(&id, "^ami-[0-9a-z]+$", "an id such as ami-0123456789abcdef0", &term->id);
 	read_string(&name, &term->name);
 	read_string(&owner, &term->owner);
 	read_string(&ssm, &term->ssm_parameter);
 	read_term_tags(&tags, &term->tags);
+}
+
+static const char *alias_of(const struct node_class *node_class)
+{
+	vec_for_each (term, &node_class->amis)
+		if (term->alias)
+			return term->alias;
+	return NULL;
 }
 
 /* An alias says its family; beside it only Custom may be said. */
@@ -114,12 +116,12 @@ static void read_family(const struct cursor *spec, enum ami_family of_alias,
 			struct node_class *node_class)
 {
 	struct cursor at = cursor_field(spec, "amiFamily");
+	const char *alias = alias_of(node_class);
 	size_t chosen = 0;
 
 	node_class->family = of_alias;
 	if (!cursor_present(&at)) {
-		if (!node_class->ami_alias && node_class->amis.count &&
-		    !node_class->amis.at[0].alias)
+		if (!alias && node_class->amis.count)
 			problem_at(spec->problems, spec->node,
 				   "missing field spec.amiFamily, expected AL2023, AL2, "
 				   "Bottlerocket, Custom or a Windows family where "
@@ -129,9 +131,8 @@ static void read_family(const struct cursor *spec, enum ami_family of_alias,
 	if (!read_enum(&at, FAMILIES, ARRAY_SIZE(FAMILIES), &chosen))
 		return;
 	node_class->family = (enum ami_family)chosen;
-	if (node_class->ami_alias && chosen != AMI_CUSTOM && chosen != of_alias)
-		cursor_expected(&at, "%s or Custom, as the alias is %s", FAMILIES[of_alias],
-				node_class->ami_alias);
+	if (alias && chosen != AMI_CUSTOM && chosen != of_alias)
+		cursor_expected(&at, "%s or Custom, as the alias is %s", FAMILIES[of_alias], alias);
 }
 
 void read_images(const struct cursor *spec, struct node_class *node_class)

@@ -123,13 +123,21 @@ static void read_all_evictions(const struct cursor *at, struct kubelet *kubelet)
 
 /* ---- the whole ---- */
 
+const struct kubelet KUBELET_DEFAULTS = {
+	.max_pods = -1,
+	.pods_per_core = -1,
+	.eviction_max_pod_grace_period_s = -1,
+	.image_gc_high_threshold_percent = -1,
+	.image_gc_low_threshold_percent = -1,
+	.cpu_cfs_quota = -1,
+};
+
 static void read_number(const struct cursor *kubelet, const char *name, int64_t low, int64_t high,
 			int32_t *out)
 {
 	struct cursor at = cursor_field(kubelet, name);
 	int64_t value = 0;
 
-	*out = -1;
 	if (read_integer(&at, low, high, &value))
 		*out = (int32_t)value;
 }
@@ -187,7 +195,6 @@ void read_kubelet(const struct cursor *spec, struct node_class *node_class)
 	bool value = false;
 
 	kubelet->given = read_mapping(&at, FIELDS, ARRAY_SIZE(FIELDS));
-	kubelet->cpu_cfs_quota = -1;
 	if (read_bool(&quota, &value))
 		kubelet->cpu_cfs_quota = value;
 	read_number(&at, "maxPods", 0, INT32_MAX, &kubelet->max_pods);

@@ -122,7 +122,6 @@ static void read_processor(const struct cursor *spec, struct node_class *node_cl
 	struct cursor nested = cursor_field(&at, "nestedVirtualization");
 	size_t chosen = 0;
 
-	node_class->nested_virtualization = -1;
 	if (read_mapping(&at, FIELDS, ARRAY_SIZE(FIELDS)) &&
 	    read_enum(&nested, SWITCH, ARRAY_SIZE(SWITCH), &chosen))
 		node_class->nested_virtualization = (int8_t)chosen;
@@ -135,8 +134,6 @@ void read_network(const struct cursor *spec, struct node_class *node_class)
 	int64_t count = 0;
 	bool value = false;
 
-	node_class->associate_public_ip = -1;
-	node_class->ip_prefix_count = -1;
 	if (read_bool(&public_ip, &value))
 		node_class->associate_public_ip = value;
 	if (read_integer(&prefixes, 0, INT32_MAX, &count))

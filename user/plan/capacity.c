@@ -8,25 +8,25 @@
 
 #define MIB 1048576.0
 #define GIB 1073741824.0
-#define DEFAULT_VOLUME_GIB 20
+#define DEFAULT_VOLUME (20 * GIB)
 #define PODS_WITHOUT_ENI_LIMIT 110
 
 /* pkg/providers/amifamily: FeatureFlags() and the devices of each. */
 struct family {
 	const char *device; /* that pods write to; NULL: not known */
-	uint32_t volume_gib; /* of it, unless the class says */
+	double volume; /* bytes of it, unless the class says */
 	bool reserves_by_eni; /* memory for the kubelet by the pods that addresses allow */
 	bool pods_per_core, eni_limited_pods;
 };
 
 static const struct family FAMILIES[] = {
-	[AMI_AL2023] = {"/dev/xvda", DEFAULT_VOLUME_GIB, true, true, true},
-	[AMI_AL2] = {"/dev/xvda", DEFAULT_VOLUME_GIB, true, true, true},
-	[AMI_CUSTOM] = {NULL, DEFAULT_VOLUME_GIB, true, true, true},
-	[AMI_BOTTLEROCKET] = {"/dev/xvdb", DEFAULT_VOLUME_GIB, false, false, true},
-	[AMI_WINDOWS2019] = {"/dev/sda1", 50, false, true, false},
-	[AMI_WINDOWS2022] = {"/dev/sda1", 50, false, true, false},
-	[AMI_WINDOWS2025] = {"/dev/sda1", 50, false, true, false},
+	[AMI_AL2023] = {"/dev/xvda", DEFAULT_VOLUME, true, true, true},
+	[AMI_AL2] = {"/dev/xvda", DEFAULT_VOLUME, true, true, true},
+	[AMI_CUSTOM] = {NULL, DEFAULT_VOLUME, true, true, true},
+	[AMI_BOTTLEROCKET] = {"/dev/xvdb", DEFAULT_VOLUME, false, false, true},
+	[AMI_WINDOWS2019] = {"/dev/sda1", 50 * GIB, false, true, false},
+	[AMI_WINDOWS2022] = {"/dev/sda1", 50 * GIB, false, true, false},
+	[AMI_WINDOWS2025] = {"/dev/sda1", 50 * GIB, false, true, false},
 };
 
 /* What the kubelet keeps for itself and the system, and where it evicts. */
@@ -61,18 +61,24 @@ static double memory_bytes(const struct instance_type *type, double overhead_per
 	return bytes - ceil(bytes * overhead_percent / 1024 / 1024) * MIB;
 }
 
-/* Interfaces that carry addresses of pods. */
-static double pods_by_addresses(const struct instance_type *type, uint32_t reserved_enis)
+/* By the interfaces of the default card that carry addresses of pods. */
+static double pods_by_addresses(const struct instance_type *type, const struct node_class *class,
+				uint32_t reserved_enis)
 {
-	if (type->interfaces <= reserved_enis)
+	uint32_t others = reserved_enis;
+
+	if (class)
+		vec_for_each (interface, &class->network_interfaces)
+			others += interface->efa_only && interface->card == 0;
+	if (type->interfaces <= others)
 		return 0;
-	return (double)(type->interfaces - reserved_enis) * (type->addresses_per_interface - 1) + 2;
+	return (double)(type->interfaces - others) * (type->addresses_per_interface - 1) + 2;
 }
 
 static double pods_of(const struct instance_type *type, const struct node_class *class,
 		      const struct family *family, uint32_t reserved_enis)
 {
-	double pods = family->eni_limited_pods ? pods_by_addresses(type, reserved_enis)
+	double pods = family->eni_limited_pods ? pods_by_addresses(type, class, reserved_enis)
 					       : PODS_WITHOUT_ENI_LIMIT;
 
 	if (class && class->kubelet.max_pods >= 0 && class->kubelet.given)
@@ -90,17 +96,17 @@ static double storage_bytes(const struct instance_type *type, const struct node_
 	if (class && class->instance_store_raid0 && type->local_disk_gb)
 		return (double)type->local_disk_gb * 1e9;
 	if (!class || !class->block_devices.count)
-		return family->volume_gib * GIB;
+		return family->volume;
 	vec_for_each (device, &class->block_devices)
-		if (device->root_volume && device->volume_size_gib)
-			return device->volume_size_gib * GIB;
+		if (device->root_volume && device->volume_size_bytes)
+			return (double)device->volume_size_bytes;
 	if (!family->device)
 		own = &class->block_devices.at[class->block_devices.count - 1];
 	else
 		vec_for_each (device, &class->block_devices)
 			if (!own && str_equal(device->device_name, family->device))
 				own = device;
-	return (own && own->volume_size_gib ? own->volume_size_gib : family->volume_gib) * GIB;
+	return own && own->volume_size_bytes ? (double)own->volume_size_bytes : family->volume;
 }
 
 /* Of each range of cores a smaller share, whole thousandths each. */
@@ -169,8 +175,21 @@ static struct overhead overhead_of(const struct node_class *class, uint32_t vcpu
 	};
 }
 
+/* A class that names its interfaces says which of them are EFAs. */
+static uint32_t efas_of(const struct instance_type *type, const struct node_class *class)
+{
+	uint32_t count = 0;
+
+	if (!class || !class->network_interfaces.count)
+		return type->efa_interfaces;
+	vec_for_each (interface, &class->network_interfaces)
+		count += interface->efa_only;
+	return count;
+}
+
 /* Devices; nothing is kept back of them. */
-static void put_devices(struct resources *out, const struct instance_type *type)
+static void put_devices(struct resources *out, const struct instance_type *type,
+			const struct node_class *class)
 {
 	static const char *const GPUS[][2] = {{"nvidia", "nvidia.com/gpu"},
 					      {"amd", "amd.com/gpu"},
@@ -180,7 +199,7 @@ static void put_devices(struct resources *out, const struct instance_type *type)
 		uint32_t count;
 	} OTHERS[] = {{"aws.amazon.com/neuron", type->neuron_devices},
 		      {"aws.amazon.com/neuroncore", type->neuron_cores},
-		      {"vpc.amazonaws.com/efa", type->efa_interfaces},
+		      {"vpc.amazonaws.com/efa", efas_of(type, class)},
 		      {"vpc.amazonaws.com/pod-eni", type->pod_eni}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(GPUS); i++)
@@ -199,21 +218,22 @@ void node_capacity_reserving(const struct instance_type *type, const struct node
 	double memory = memory_bytes(type, vm_memory_overhead_percent);
 	double pods = pods_of(type, class, family, reserved_enis);
 	double storage = storage_bytes(type, class, family);
-	struct overhead overhead = overhead_of(
-		class, type->vcpus, family->reserves_by_eni ? pods_by_addresses(type, 0) : pods,
-		memory, storage);
+	struct overhead overhead =
+		overhead_of(class, type->vcpus,
+			    family->reserves_by_eni ? pods_by_addresses(type, class, 0) : pods,
+			    memory, storage);
 
 	*out = (struct node_capacity){0};
 	put(&out->capacity, "cpu", type->vcpus);
 	put(&out->capacity, "memory", memory);
 	put(&out->capacity, "ephemeral-storage", storage);
 	put(&out->capacity, "pods", pods);
-	put_devices(&out->capacity, type);
+	put_devices(&out->capacity, type, class);
 	put(&out->allocatable, "cpu", (type->vcpus * 1000.0 - overhead.cpu_milli) / 1000);
 	put(&out->allocatable, "memory", memory - overhead.memory);
 	put(&out->allocatable, "ephemeral-storage", storage - overhead.storage);
 	put(&out->allocatable, "pods", pods);
-	put_devices(&out->allocatable, type);
+	put_devices(&out->allocatable, type, class);
 }
 
 void node_capacity(const struct instance_type *type, const struct node_class *class,
