@@ -192,9 +192,12 @@ static void bind_pods(struct binder *binder)
 	while (class->taken < class->pods.count && (spot = choose(binder))) {
 		struct item *item = item_of(binder, spot);
 		/* Without topologies the choice is the same for all. */
-		uint32_t count =
-			binder->keys_count ? 1 : (uint32_t)(class->pods.count - class->taken);
+		uint32_t count = binder->keys_count
+					 ? 1
+					 : MIN((uint32_t)(class->pods.count - class->taken),
+					       spot->most - spot->bound);
 
+		spot->bound += count;
 		item->count += count;
 		item->bound += count;
 		class->taken += count;
@@ -285,24 +288,28 @@ struct binding *binding_at(struct planner *planner, struct pod_class *class,
 	return binding_of(&binder, &spot);
 }
 
+#define ONE_BY_ONE 20 /* starts */
+
 /* Fewer and fewer the longer it takes, so that it ends. */
 static uint32_t room_found(const struct item *item, int starts)
 {
 	uint32_t found = item->bound - item->count;
 
-	return starts < 16 ? found : starts < 24 ? found / 2 : 0;
+	return starts < ONE_BY_ONE + 8 ? found : starts < ONE_BY_ONE + 16 ? found / 2 : 0;
 }
 
+/* One class at a time for a while: what it gives up may be room for the others. */
 bool note_filled(struct planner *planner, int starts)
 {
-	bool any = false;
+	const struct pod_class *noted = NULL;
 
 	vec_for_each (item, &planner->items) {
 		struct pod_class *class = item->class;
 		struct filled *filled = NULL;
 
 		if (!item->count || has_kind(class, RULE_AFFINITY) ||
-		    (!item->binding->domains_count && class->alternatives < 2))
+		    (!item->binding->domains_count && class->alternatives < 2) ||
+		    (starts < ONE_BY_ONE && noted && class != noted))
 			continue;
 		vec_for_each (it, &class->filled)
 			if (it->binding == item->binding)
@@ -312,7 +319,7 @@ bool note_filled(struct planner *planner, int starts)
 			*filled = (struct filled){item->binding, UINT32_MAX};
 		}
 		filled->most = MIN(filled->most, room_found(item, starts));
-		any = true;
+		noted = class;
 	}
-	return any;
+	return noted != NULL;
 }

@@ -217,6 +217,21 @@ static void take_prices(struct planner *planner, const struct covering *c)
 	}
 }
 
+/* What nothing sells is still told apart by size. */
+static void price_unsold(struct planner *planner)
+{
+	for (size_t r = 0; r < planner->resources; r++) {
+		double sum = 0;
+
+		vec_for_each (item, &planner->items)
+			sum += (double)item->class->need.of[r] * item->count;
+		if (sum <= 0 || planner->lambda[r] > 0)
+			continue;
+		planner->lambda[r] = 1e-6 / sum;
+		planner->priced_at[planner->priced++] = r;
+	}
+}
+
 void price_resources(struct planner *planner)
 {
 	struct covering c = {0};
@@ -234,6 +249,7 @@ void price_resources(struct planner *planner)
 	}
 	solve(&c);
 	take_prices(planner, &c);
+	price_unsold(planner);
 	vec_free(&c.columns);
 	mark_tight(planner, counter);
 }

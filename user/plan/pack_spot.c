@@ -102,6 +102,20 @@ static uint32_t most_in(const struct binder *binder, const struct spot *spot)
 	return UINT32_MAX;
 }
 
+/* Those that were bound there before in this round. */
+static uint32_t bound_in(const struct binder *binder, const struct spot *spot)
+{
+	uint32_t bound = 0;
+
+	vec_for_each (item, &binder->planner->items)
+		if (item->class == binder->class &&
+		    item->binding->alternative == spot->alternative &&
+		    memcmp(item->binding->domains, spot->domains,
+			   binder->keys_count * sizeof(uint32_t)) == 0)
+			bound += item->bound;
+	return bound;
+}
+
 static bool could_be(struct planner *planner, const struct pod_class *class, uint32_t key,
 		     uint32_t domain)
 {
@@ -144,6 +158,7 @@ static void add_spots(struct binder *binder, struct spot *spot, size_t k)
 	if (k == binder->keys_count) {
 		spot->usd = spot_usd(binder, spot);
 		spot->most = most_in(binder, spot);
+		spot->bound = spot->most == UINT32_MAX ? 0 : bound_in(binder, spot);
 		spot->lost = binder->planner->following ? lost_in(binder, spot) : 0;
 		if (spot->usd < INFINITY || (!spot->alternative && exists_in(binder, spot)))
 			*vec_push(&binder->spots) = *spot;

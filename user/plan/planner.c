@@ -288,7 +288,7 @@ static void start_anew(struct planner *planner)
 	count_anew(planner);
 }
 
-#define STARTS_MAX 40
+#define STARTS_MAX 48
 
 int planner_solve(struct planner *planner)
 {
