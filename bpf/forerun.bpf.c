@@ -11,6 +11,7 @@
 #include "bpf/segments.h"
 #include "bpf/protocol.h"
 #include "bpf/edges.h"
+#include "bpf/unix.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
@@ -292,27 +293,36 @@ int forerun_accept6(struct bpf_sock_addr *context)
 
 /* ---- reading, and what was there before ---- */
 
+static __always_inline bool tcp_row(struct sock *sk, struct forerun_row *row)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+	if (!tp)
+		return false;
+	row->depth = sk->sk_ack_backlog;
+	row->limit = sk->sk_max_ack_backlog;
+	row->syn_queue = tp->inet_conn.icsk_accept_queue.qlen.counter;
+	row->syn_queue_young = tp->inet_conn.icsk_accept_queue.young.counter;
+	row->drops = sk->sk_drops.counter;
+	return true;
+}
+
 SEC("iter/bpf_sk_storage_map")
 int forerun_rows(struct bpf_iter__bpf_sk_storage_map *context)
 {
 	struct sock *sk = context->sk;
 	struct listener *listener = context->value;
 	struct forerun_row row = {};
-	struct tcp_sock *tp;
 
 	if (!sk || !listener || sk->__sk_common.skc_state != TCP_LISTEN)
 		return 0;
-	tp = bpf_skc_to_tcp_sock(sk);
-	if (!tp)
+	if (sk->__sk_common.skc_family == AF_UNIX)
+		unix_row(sk, listener, &row);
+	else if (!tcp_row(sk, &row))
 		return 0;
 	row.cgroup_id = sk->sk_cgrp_data.cgroup->kn->id;
 	row.slot = listener->ref.slot;
 	row.generation = listener->ref.generation;
-	row.depth = sk->sk_ack_backlog;
-	row.limit = sk->sk_max_ack_backlog;
-	row.syn_queue = tp->inet_conn.icsk_accept_queue.qlen.counter;
-	row.syn_queue_young = tp->inet_conn.icsk_accept_queue.young.counter;
-	row.drops = sk->sk_drops.counter;
 	row.number = listener->number;
 	row.pid = listener->pid;
 	__builtin_memcpy(row.comm, listener->comm, sizeof(row.comm));
@@ -359,6 +369,26 @@ static __always_inline void adopt(struct sock *sk)
 		connection_begins(connection, sums, bpf_ktime_get_ns());
 }
 
+/* NULL: no listener, or there is no room. */
+static __always_inline struct listener *mark_tcp(struct sock *sk)
+{
+	struct forerun_key key;
+
+	if (sk->sk_protocol != IPPROTO_TCP ||
+	    (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6))
+		return NULL;
+	if (adopt_connections) {
+		if (sk->__sk_common.skc_state == TCP_ESTABLISHED ||
+		    sk->__sk_common.skc_state == TCP_CLOSE_WAIT)
+			adopt(sk);
+		return NULL;
+	}
+	if (sk->__sk_common.skc_state != TCP_LISTEN)
+		return NULL;
+	key_of(sk, &key);
+	return MARK_LISTENER(sk, &key, sk->sk_ack_backlog);
+}
+
 SEC("iter/task_file")
 int forerun_files(struct bpf_iter__task_file *context)
 {
@@ -366,7 +396,6 @@ int forerun_files(struct bpf_iter__task_file *context)
 	struct file *file = context->file;
 	struct forerun_holder holder = {};
 	struct listener *listener;
-	struct forerun_key key;
 	struct socket *socket;
 	struct sock *sk;
 
@@ -376,19 +405,12 @@ int forerun_files(struct bpf_iter__task_file *context)
 	if (!socket)
 		return 0;
 	sk = socket->sk;
-	if (!sk || sk->sk_protocol != IPPROTO_TCP ||
-	    (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6))
+	if (!sk)
 		return 0;
-	if (adopt_connections) {
-		if (sk->__sk_common.skc_state == TCP_ESTABLISHED ||
-		    sk->__sk_common.skc_state == TCP_CLOSE_WAIT)
-			adopt(sk);
-		return 0;
-	}
-	if (sk->__sk_common.skc_state != TCP_LISTEN)
-		return 0;
-	key_of(sk, &key);
-	listener = MARK_LISTENER(sk, &key, sk->sk_ack_backlog);
+	if (sk->__sk_common.skc_family == AF_UNIX)
+		listener = mark_unix(sk, file);
+	else
+		listener = mark_tcp(sk);
 	if (!listener)
 		return 0;
 	holder.slot = listener->ref.slot;

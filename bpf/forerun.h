@@ -27,7 +27,8 @@
 #define FORERUN_PROTOCOL_UPGRADED 4 /* a WebSocket, say: counted as HTTP/1 before */
 #define FORERUN_PROTOCOLS 5
 
-/* The address that is listened on. IPv4 in the first four bytes; network order. */
+/* The address that is listened on. IPv4 in the first four bytes; network order. Of AF_UNIX the
+ * socket's inode number in the first eight. */
 struct forerun_key {
 	__u32 netns; /* inode number */
 	__u16 family;
@@ -75,6 +76,12 @@ struct forerun_counters {
 	__u64 buckets[FORERUN_BUCKETS];
 };
 
+/* Where an AF_UNIX listener is bound, one for each slot. */
+struct forerun_path {
+	__u32 length; /* of what the server named, may be more than there is room for */
+	char bytes[108]; /* as in sun_path: an abstract name begins with NUL */
+};
+
 /* One listening socket as the iterator writes it. */
 struct forerun_row {
 	__u64 cgroup_id;
@@ -87,7 +94,8 @@ struct forerun_row {
 	__u32 drops;
 	__u32 number; /* of this socket, in the order in which they were found */
 	__u32 pid; /* who called listen(2), 0: not seen */
-	__u32 pad;
+	__u32 taken; /* AF_UNIX: times that the head of the queue was another one than at the last
+			reading */
 	char comm[16];
 };
 
@@ -122,6 +130,7 @@ _Static_assert(sizeof(struct forerun_key) == 24, "no padding");
 _Static_assert(sizeof(struct forerun_slot) == 40, "no padding");
 _Static_assert(sizeof(struct forerun_counters) == (22 + FORERUN_BUCKETS) * 8, "no padding");
 _Static_assert(sizeof(struct forerun_row) == 64, "no padding");
+_Static_assert(sizeof(struct forerun_path) == 112, "no padding");
 _Static_assert(sizeof(struct forerun_holder) == 28, "no padding");
 _Static_assert(sizeof(struct forerun_edge) == 32, "no padding");
 

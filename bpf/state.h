@@ -15,6 +15,7 @@
 #define OWN_FRAME __noinline
 #define PAYLOAD_LOAD(skb, at, to, length) bpf_skb_load_bytes(skb, at, to, length)
 
+#define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
 #define ETH_P_IP 0x0800
@@ -37,9 +38,11 @@ const volatile u64 connections_max = 262144;
 /* Set at any time. */
 u32 default_edge_depth = 4;
 bool adopt_connections = false;
+u32 unix_left = 0; /* AF_UNIX listeners that may have a slot besides those that have one */
 
 struct forerun_health health = {};
 u32 sockets_numbered = 0;
+u32 unix_refused = 0; /* since userspace last set it to 0 */
 
 /* On a listening socket. */
 struct listener {
@@ -47,6 +50,11 @@ struct listener {
 	u32 number;
 	u32 pid; /* who called listen(2), 0: not seen */
 	char comm[16];
+	/* AF_UNIX: the first in the queue at the last reading, 0: none, and how often it changed.
+	 */
+	u64 head;
+	u32 taken;
+	u32 pad;
 };
 
 struct {
@@ -101,6 +109,14 @@ struct {
 	__type(key, u32);
 	__type(value, struct forerun_counters);
 } counters SEC(".maps");
+
+/* By slot. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct forerun_path);
+} paths SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

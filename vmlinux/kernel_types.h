@@ -54,9 +54,15 @@ struct sock_common {
 	struct in6_addr skc_v6_rcv_saddr;
 	possible_net_t skc_net;
 };
+struct sk_buff;
+struct sk_buff_head {
+	struct sk_buff *next;
+	u32 qlen;
+};
 struct sock {
 	struct sock_common __sk_common;
 	atomic_t sk_drops;
+	struct sk_buff_head sk_receive_queue;
 	u16 sk_protocol;
 	u32 sk_ack_backlog, sk_max_ack_backlog;
 	struct sock_cgroup_data sk_cgrp_data;
@@ -78,11 +84,27 @@ struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 };
 
+struct sockaddr_un {
+	char sun_path[108];
+};
+struct unix_address {
+	int len;
+	struct sockaddr_un name[0];
+};
+struct unix_sock {
+	struct unix_address *addr;
+};
+
 struct task_struct {
 	int tgid;
 	char comm[16];
 };
-struct file;
+struct inode {
+	unsigned long i_ino;
+};
+struct file {
+	struct inode *f_inode;
+};
 struct seq_file;
 struct bpf_iter_meta {
 	struct seq_file *seq;

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -357,6 +358,48 @@ static void other_namespace_is_seen(struct world *world)
 	      other != NULL, 1);
 }
 
+/* ---- AF_UNIX ---- */
+
+/* name: as in sun_path. */
+static int unix_listen(const char *name, size_t length, unsigned queued)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+	int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memcpy(address.sun_path, name, length);
+	unlink(address.sun_path);
+	if (bind(server, (void *)&address, size) || listen(server, 5)) {
+		printf("Bail out! cannot listen on an AF_UNIX socket: %s\n", strerror(errno));
+		exit(1);
+	}
+	for (unsigned i = 0; i < queued; i++)
+		if (connect(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), (void *)&address, size))
+			exit(1);
+	return server;
+}
+
+static void unix_is_seen(struct world *world, const char *path, int server, unsigned queued)
+{
+	for (unsigned taken = 0; taken <= queued; taken++) {
+		const struct sample *sample;
+		unsigned seen = 0;
+
+		if (probe_sample(world->probe, time_mono_ns(), &sample) < 0)
+			break;
+		for (size_t i = 0; i < sample->count; i++) {
+			const struct listener_sample *l = &sample->listeners[i];
+
+			seen += l->family == AF_UNIX && str_equal(l->path, path) &&
+				l->queue_depth == queued - taken && l->queue_limit == 5 &&
+				l->accepted == taken;
+		}
+		check_equal(world, "an AF_UNIX listener's name, depth and limit", seen, 1);
+		if (taken < queued)
+			accept4(server, NULL, NULL, SOCK_CLOEXEC);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct world world = {0};
@@ -368,6 +411,8 @@ int main(int argc, char **argv)
 	int older4 = listen_on(AF_INET, 7001, 3);
 	int older_client = connect_to(AF_INET, 7001, true);
 	int older_server = accept_one(older4);
+	int unix_path = unix_listen("/t/app.sock", sizeof("/t/app.sock"), 3);
+	int unix_abstract = unix_listen("\0app", 4, 2);
 	pid_t other = other_namespace(7009, &keep);
 
 	if (argc > 1 && str_equal(argv[1], "--unprivileged")) {
@@ -403,6 +448,8 @@ int main(int argc, char **argv)
 	requests_are_counted(&world, AF_INET6, 7005, busy6);
 	http2_is_counted(&world, 7006, http2);
 	tls_is_counted(&world, 7007, tls);
+	unix_is_seen(&world, "/t/app.sock", unix_path, 3);
+	unix_is_seen(&world, "@app", unix_abstract, 2);
 	other_namespace_is_seen(&world);
 	close(server4);
 	close(server6);
@@ -412,5 +459,5 @@ out:
 	close(keep);
 	waitpid(other, NULL, 0);
 	printf("1..%u\n", world.checks);
-	return world.failed || world.checks < 36;
+	return world.failed || world.checks < 43;
 }

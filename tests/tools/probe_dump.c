@@ -56,6 +56,8 @@ static void add_listener(struct text *out, const struct listener_sample *l)
 	inet_ntop(l->family, l->address, address, sizeof(address));
 	text_printf(out, "{\"address\":\"%s\",\"comm\":", address);
 	text_add_json(out, l->comm);
+	text_add(out, ",\"path\":");
+	text_add_json(out, l->path);
 	FIELD(id), FIELD(slot), FIELD(generation), FIELD(cgroup_id), FIELD(netns), FIELD(family),
 		FIELD(port);
 	FIELD(sockets), FIELD(queue_depth), FIELD(queue_limit), FIELD(queue_worst_depth),
@@ -94,16 +96,17 @@ static void print_sample(struct dump *dump)
 	const struct probe_health *h = &sample->health;
 
 	text_printf(&out,
-		    "{\"sample\":{\"time_ns\":%llu,\"health\":{\"listeners_refused\":%llu,"
+		    "{\"sample\":{\"time_ns\":%llu,\"health\":{\"listeners_refused\":%llu,\"unix_"
+		    "refused\":%llu,"
 		    "\"connections_refused\":%llu,"
 		    "\"edges_lost\":%llu,\"iterator_errors\":%llu,\"listeners\":%u,\"listeners_"
 		    "max\":%u,"
 		    "\"kernel_ns\":%llu,\"kernel_runs\":%llu,\"poll_ns\":%llu},\"listeners\":[",
 		    (unsigned long long)sample->time_ns, (unsigned long long)h->listeners_refused,
-		    (unsigned long long)h->connections_refused, (unsigned long long)h->edges_lost,
-		    (unsigned long long)h->iterator_errors, h->listeners, h->listeners_max,
-		    (unsigned long long)h->kernel_ns, (unsigned long long)h->kernel_runs,
-		    (unsigned long long)h->poll_ns);
+		    (unsigned long long)h->unix_refused, (unsigned long long)h->connections_refused,
+		    (unsigned long long)h->edges_lost, (unsigned long long)h->iterator_errors,
+		    h->listeners, h->listeners_max, (unsigned long long)h->kernel_ns,
+		    (unsigned long long)h->kernel_runs, (unsigned long long)h->poll_ns);
 	for (size_t i = 0; i < sample->count; i++) {
 		text_add(&out, i ? "," : "");
 		add_listener(&out, &sample->listeners[i]);

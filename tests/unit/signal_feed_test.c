@@ -53,6 +53,35 @@ static void test_rates_are_differences_over_the_real_interval(void **state)
 	stream_end(&s);
 }
 
+/* A Unix socket's accepts are a lower bound, and nothing else of it is counted. */
+static void test_of_a_unix_socket_only_the_queue_is_known(void **state)
+{
+	static const enum metric unknown[] = {
+		METRIC_CONNECTIONS_PER_SECOND, METRIC_ACCEPTS_PER_SECOND,
+		METRIC_REQUESTS_PER_SECOND,    METRIC_RESPONSES_PER_SECOND,
+		METRIC_REQUESTS_IN_FLIGHT,     METRIC_OPEN_CONNECTIONS,
+		METRIC_DROPS_PER_SECOND,       METRIC_SYN_QUEUE_DEPTH,
+	};
+	struct stream s;
+
+	(void)state;
+	stream_start(&s, 9);
+	s.listener.family = AF_UNIX;
+	stream_step(&s, 0);
+	stream_depth(&s, 2);
+	for (int i = 0; i < 5; i++)
+		stream_step(&s, 0);
+	near(value(&s, METRIC_ACCEPT_QUEUE_DEPTH, STAT_LAST), 2);
+	assert_true(value(&s, METRIC_ACCEPT_QUEUE_WAIT_SECONDS, STAT_LAST) >= 0.4);
+	s.listener.accepted++;
+	stream_step(&s, 0);
+	assert_true(isnan(value(&s, METRIC_ACCEPT_QUEUE_WAIT_SECONDS, STAT_LAST)));
+	for (size_t i = 0; i < ARRAY_SIZE(unknown); i++)
+		for (int statistic = 0; statistic < STAT_COUNT; statistic++)
+			assert_true(isnan(value(&s, unknown[i], (enum statistic)statistic)));
+	stream_end(&s);
+}
+
 /* The process stood still for 5 s: nobody knows when in them the peak was. */
 static void test_a_peak_of_a_gap_is_of_no_window(void **state)
 {
@@ -545,6 +574,7 @@ int main(void)
 		cmocka_unit_test(test_the_first_sample_knows_gauges_but_no_rate),
 		cmocka_unit_test(test_rates_are_differences_over_the_real_interval),
 		cmocka_unit_test(test_windows_forget_what_is_older),
+		cmocka_unit_test(test_of_a_unix_socket_only_the_queue_is_known),
 		cmocka_unit_test(test_a_peak_of_a_gap_is_of_no_window),
 		cmocka_unit_test(test_percentiles_are_nearest_ranks_of_the_slow_window),
 		cmocka_unit_test(test_the_trend_of_a_straight_line_is_its_slope),

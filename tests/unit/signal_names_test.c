@@ -100,6 +100,24 @@ static void test_labels_select_listeners(void **state)
 	assert_string_equal(address, "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
 }
 
+static void test_unix_sockets_are_named_by_their_path(void **state)
+{
+	struct indicator i = {.family = AF_UNIX, .address = {57, 48}, .owner.socket_path = "@app"};
+	char value[128], address[ADDRESS_TEXT_SIZE];
+
+	(void)state;
+	label(&i, "address", "unix:@app");
+	label(&i, "port", "0");
+	indicator_address(&i, address);
+	assert_string_equal(address, "unix:@app");
+	memset(i.owner.socket_path, 'x', sizeof(i.owner.socket_path) - 1);
+	indicator_address(&i, address);
+	assert_int_equal(strlen(address), strlen("unix:") + sizeof(i.owner.socket_path) - 1);
+	i.owner.socket_path[0] = '\0';
+	assert_int_equal(indicator_label(&i, "address", value, sizeof(value)), 0);
+	assert_string_equal(value, "unix:[12345]");
+}
+
 static void test_every_diagnosis_has_a_name(void **state)
 {
 	(void)state;
@@ -136,6 +154,7 @@ int main(void)
 		cmocka_unit_test(test_every_metric_has_a_name_that_is_parsed_back),
 		cmocka_unit_test(test_windows_and_statistics_name_the_statistic),
 		cmocka_unit_test(test_labels_select_listeners),
+		cmocka_unit_test(test_unix_sockets_are_named_by_their_path),
 		cmocka_unit_test(test_every_diagnosis_has_a_name),
 		cmocka_unit_test(test_a_configuration_that_makes_no_sense_is_refused),
 	};

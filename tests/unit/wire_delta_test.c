@@ -81,6 +81,7 @@ static void draw_owner(struct ends *ends, struct owner *to)
 	draw_text(ends, to->pod_uid, sizeof(to->pod_uid));
 	draw_text(ends, to->process, sizeof(to->process));
 	draw_text(ends, to->cgroup_path, sizeof(to->cgroup_path));
+	draw_text(ends, to->socket_path, sizeof(to->socket_path));
 }
 
 static void draw_identity(struct ends *ends, struct indicator *to)
@@ -200,6 +201,7 @@ static void assert_same_owner(const struct owner *a, const struct owner *b)
 	assert_string_equal(a->pod_uid, b->pod_uid);
 	assert_string_equal(a->process, b->process);
 	assert_string_equal(a->cgroup_path, b->cgroup_path);
+	assert_string_equal(a->socket_path, b->socket_path);
 }
 
 static void assert_same_listener(const struct layout *layout, const struct indicator *a,

@@ -20,6 +20,7 @@ static void fill_owner(struct owner *owner, unsigned i)
 	memset(owner->container_id, i % 3 ? 'c' : 0, sizeof(owner->container_id) - 1);
 	snprintf(owner->process, sizeof(owner->process), "nginx");
 	snprintf(owner->cgroup_path, sizeof(owner->cgroup_path), "/system.slice/%u", i);
+	snprintf(owner->socket_path, sizeof(owner->socket_path), "/run/%u.sock", i);
 }
 
 static void fill_indicator(struct indicator *to, unsigned i)
@@ -121,6 +122,7 @@ static void assert_same_owner(const struct owner *a, const struct owner *b)
 	SAME(a, b, pod_uid);
 	SAME(a, b, process);
 	SAME(a, b, cgroup_path);
+	SAME(a, b, socket_path);
 }
 
 static void assert_same_indicator(const struct indicator *a, const struct indicator *b)

@@ -248,7 +248,7 @@ static void scale_down(struct core *core, const struct evaluation *e)
 static void hold_by_diagnosis(struct core *core, const struct evaluation *e)
 {
 	const struct witness *witness = policy_left_out(e->policy);
-	char key[96] = "diagnosis:idle";
+	char key[32 + ADDRESS_TEXT_SIZE] = "diagnosis:idle";
 	const struct held_by by = {key, BRAKE_COUNT, &core->totals.held_by_diagnosis};
 	bool news;
 

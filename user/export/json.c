@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <sys/socket.h>
 
 #include "export/private.h"
 
@@ -79,6 +80,10 @@ static void add_metrics(struct text *out, const struct indicator *indicator)
 
 static void add_counters(struct text *out, const struct indicator *indicator)
 {
+	if (indicator->family == AF_UNIX) { /* nothing is counted there */
+		text_add(out, "\"counters\":null,\"quality\":{\"requests\":null}");
+		return;
+	}
 	text_printf(
 		out,
 		"\"counters\":{\"requests\":%llu,\"responses\":%llu,\"connections\":%llu,"

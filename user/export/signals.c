@@ -6,6 +6,7 @@
  * is exact. Owners' long names stand in forerun_listener_info alone, to be joined.
  */
 #include <math.h>
+#include <sys/socket.h>
 
 #include "export/private.h"
 
@@ -108,8 +109,10 @@ static void counters(struct export_metrics *metrics, const struct listeners *lis
 			uint64_t value;
 
 			memcpy(&value, at + families[f].offset, sizeof(value));
-			export_metrics_value(metrics, families[f].name, "counter", (double)value,
-					     listeners->labels[i].pairs);
+			export_metrics_value(
+				metrics, families[f].name, "counter",
+				listeners->indicators[i].family == AF_UNIX ? NAN : (double)value,
+				listeners->labels[i].pairs);
 		}
 	}
 }
@@ -241,6 +244,9 @@ static void probe_families(struct export_metrics *metrics, const struct probe_he
 	single(metrics, "forerun_probe_listeners_refused", "counter", NULL,
 	       "Listeners not followed because the table was full.",
 	       (double)health->listeners_refused);
+	single(metrics, "forerun_probe_unix_listeners_refused", "gauge", NULL,
+	       "Unix sockets that listen and are not followed: a quarter of the table is theirs.",
+	       (double)health->unix_refused);
 	single(metrics, "forerun_probe_connections_refused", "counter", NULL,
 	       "Connections not followed because the table or memory was full.",
 	       (double)health->connections_refused);

@@ -4,6 +4,7 @@
  * line goes through put_line(), which alone knows the width and what may be printed.
  */
 #include <math.h>
+#include <sys/socket.h>
 
 #include "base/vec.h"
 #include "export/private.h"
@@ -195,6 +196,14 @@ static double newest(const struct indicator *indicator, enum metric metric)
 	return isnan(fast) ? indicator->value[metric][STAT_SLOW] : fast;
 }
 
+/* Of a path the end says more than the beginning. */
+static const char *the_end_of(const char *address, size_t width)
+{
+	size_t length = strlen(address);
+
+	return str_starts(address, "unix:") && length > width ? address + length - width : address;
+}
+
 static void listener_line(const struct layout *layout, const struct indicator *indicator,
 			  char *line)
 {
@@ -203,7 +212,8 @@ static void listener_line(const struct layout *layout, const struct indicator *i
 
 	line[0] = '\0';
 	indicator_address(indicator, address);
-	add_cell(layout, COLUMN_LISTENER, address, line);
+	add_cell(layout, COLUMN_LISTENER, the_end_of(address, layout->width[COLUMN_LISTENER]),
+		 line);
 	add_cell(layout, COLUMN_OWNER, owner_text(indicator), line);
 	add_whole(layout, COLUMN_QUEUE, value[METRIC_ACCEPT_QUEUE_DEPTH][STAT_LAST], line);
 	add_whole(layout, COLUMN_PEAK, value[METRIC_ACCEPT_QUEUE_DEPTH][STAT_SLOW_PEAK], line);
@@ -213,7 +223,8 @@ static void listener_line(const struct layout *layout, const struct indicator *i
 	add_whole(layout, COLUMN_IN_FLIGHT, value[METRIC_REQUESTS_IN_FLIGHT][STAT_LAST], line);
 	add_seconds(layout, COLUMN_P50, newest(indicator, METRIC_RESPONSE_TIME_P50_SECONDS), line);
 	add_seconds(layout, COLUMN_P99, newest(indicator, METRIC_RESPONSE_TIME_P99_SECONDS), line);
-	add_whole(layout, COLUMN_DROPS, (double)indicator->drops, line);
+	add_whole(layout, COLUMN_DROPS,
+		  indicator->family == AF_UNIX ? NAN : (double)indicator->drops, line);
 	add_cell(layout, COLUMN_DIAGNOSIS, signal_diagnosis_text(indicator->diagnosis), line);
 }
 
@@ -257,7 +268,7 @@ static void listeners_section(struct screen *screen, const struct indicator **so
 		add_cell(&layout, c, columns[c].title, line);
 	put_line(screen, COLOR_BOLD, line);
 	if (!count)
-		put_line(screen, COLOR_DIM, "no TCP listener on this host yet");
+		put_line(screen, COLOR_DIM, "no listener on this host yet");
 	for (size_t i = 0; i < shown; i++) {
 		listener_line(&layout, sorted[i], line);
 		put_line(screen, diagnosis_color(sorted[i]->diagnosis), line);

@@ -250,7 +250,7 @@ static void draw_list(struct top *top, struct top_screen *screen, unsigned lines
 	if (!top->shown.count)
 		top_line(screen, TOP_PLAIN, "  %s",
 			 top->rows.count ? "no listener matches the filter"
-					 : "no TCP listener is known yet");
+					 : "no listener is known yet");
 }
 
 static void draw_help(struct top_screen *screen)

@@ -119,6 +119,7 @@ static void add_owner(struct text *out, const struct owner *owner)
 	add_text(out, "pod_uid", owner->pod_uid);
 	add_text(out, "process", owner->process);
 	add_text(out, "cgroup_path", owner->cgroup_path);
+	add_text(out, "socket_path", owner->socket_path);
 	text_add_char(out, '}');
 }
 

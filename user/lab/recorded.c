@@ -104,6 +104,7 @@ static void read_owner(const cJSON *object, struct owner *owner)
 	read_text(object, "pod_uid", owner->pod_uid, sizeof(owner->pod_uid));
 	read_text(object, "process", owner->process, sizeof(owner->process));
 	read_text(object, "cgroup_path", owner->cgroup_path, sizeof(owner->cgroup_path));
+	read_text(object, "socket_path", owner->socket_path, sizeof(owner->socket_path));
 }
 
 static int read_address(const cJSON *object, uint8_t address[16])

@@ -118,6 +118,7 @@ static void fill_owner(const struct group *group, const struct listener_sample *
 {
 	*owner = group->owner;
 	text_clean(owner->process, sizeof(owner->process), listener->comm, sizeof(listener->comm));
+	snprintf(owner->socket_path, sizeof(owner->socket_path), "%s", listener->path ?: "");
 	if (!owner->process[0] && family)
 		memcpy(owner->process, family->comm, sizeof(owner->process));
 	if (!group->root && !group->path)

@@ -21,6 +21,7 @@ struct owner {
 	char process[PROBE_COMM_SIZE];
 	char cgroup_path[256]; /* below the cgroup mount, "/" first; cut with "..." in front when
 				  longer */
+	char socket_path[112]; /* of an AF_UNIX listener, an abstract name with '@' in front */
 };
 
 /* What the owner's cgroup has used so far, and the whole host. Counters; known tells which fields

@@ -124,6 +124,8 @@ static int set_sizes(struct probe *probe)
 	if (!r)
 		r = bpf_map__set_max_entries(skel->maps.slots, max);
 	if (!r)
+		r = bpf_map__set_max_entries(skel->maps.paths, max);
+	if (!r)
 		r = bpf_map__set_max_entries(skel->maps.counters, max * probe->stripes);
 	skel->rodata->stripe_mask = probe->stripes - 1;
 	skel->rodata->connections_max = probe->config.connections_max;

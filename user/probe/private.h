@@ -35,6 +35,8 @@ struct tracked {
 	uint64_t accepted; /* never less than was reported */
 	uint32_t pid;
 	char comm[PROBE_COMM_SIZE];
+	bool path_known;
+	char path[sizeof(((struct forerun_path *)0)->bytes) + 1]; /* AF_UNIX */
 	uint32_t newest, searched; /* socket numbers: the newest, and that when pid was searched */
 	VEC(struct socket_drops) sockets;
 	uint64_t buckets[PROBE_BUCKETS];
@@ -56,6 +58,7 @@ struct probe {
 	struct sample sample;
 	uint64_t iterator_errors;
 	uint64_t listeners_refused; /* as of the last look */
+	uint32_t unix_refused; /* as of the last search */
 	bool somebody_waits; /* a listener was refused, and may be still */
 	uint64_t searched_ns, next_search_ns;
 	bool marks_are_stale; /* a socket's slot has gone: a search gives it another */
@@ -94,6 +97,12 @@ void pins_remove_others(const struct probe *probe);
 /* hooks.c */
 /* The first program that does not load by itself, NULL: each does. */
 const char *hooks_first_failing(void);
+
+/* path.c */
+/* What an AF_UNIX socket is bound to, as text. */
+void path_text(const struct forerun_path *path, char *out, size_t size);
+/* That of a slot, read once. */
+void path_read(struct probe *probe, uint32_t slot, struct tracked *tracked);
 
 /* slots.c */
 int slots_map(struct probe *probe);

@@ -24,9 +24,13 @@ struct listener_sample {
 	uint32_t slot, generation;
 	uint64_t cgroup_id; /* of the newest socket; 0: not known */
 	uint32_t netns; /* inode number */
-	uint16_t family; /* AF_INET, AF_INET6 */
-	uint16_t port;
-	uint8_t address[16]; /* IPv4 in the first four bytes; network order */
+	uint16_t family; /* AF_INET, AF_INET6, AF_UNIX */
+	uint16_t port; /* AF_UNIX: 0 */
+	uint8_t address[16]; /* IPv4 in the first four bytes; network order. AF_UNIX: the inode
+				number in the first eight, host order */
+	const char *path; /* AF_UNIX: what it is bound to, an abstract name with '@' in front, what
+			     cannot be printed as '?'; "" or NULL: not known. Valid until the next
+			     sample */
 	uint32_t sockets; /* listening now; 0: gone, but connections live on */
 
 	/* The accept queue, full when depth > limit: a listener holds limit + 1 connections. */
@@ -41,7 +45,8 @@ struct listener_sample {
 	uint64_t overflows; /* final ACKs and SYNs that arrived while the queue was full */
 	uint64_t syns;
 	uint64_t established;
-	uint64_t accepted; /* established - waiting - reset before accept: taken by accept(2) */
+	uint64_t accepted; /* established - waiting - reset before accept: taken by accept(2).
+			      AF_UNIX: at least so many, and of the counters the only one */
 	uint64_t closed;
 	uint64_t requests, responses;
 	uint64_t protocols[PROBE_PROTOCOLS]; /* connections by what they turned out to speak; those
@@ -63,6 +68,8 @@ struct probe_health {
 	uint64_t listeners_refused; /* the listener table was full */
 	uint64_t connections_refused; /* no memory for a connection's storage, or its table was full
 				       */
+	uint64_t unix_refused; /* AF_UNIX listeners not followed, at the last search: a quarter of
+				  the table is theirs */
 	uint64_t edges_lost; /* ring buffer full */
 	uint64_t iterator_errors;
 	uint32_t listeners, listeners_max;

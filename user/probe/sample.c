@@ -2,6 +2,8 @@
 /* Reads all listeners: the sockets' rows from the iterator, counters from the mapping. */
 #include "probe/private.h"
 
+#include <sys/socket.h>
+
 /* A slot that nobody listens on or is connected to is kept so long: a server that restarts finds
  * its counters again. */
 #define RELEASE_AFTER_NS (10 * NS_PER_S)
@@ -90,10 +92,13 @@ static bool describe_slot(struct probe *probe, uint32_t slot, struct listener_sa
 		.port = entry->key.port,
 		.drops = tracked->drops,
 		.response_buckets = tracked->buckets,
+		.path = tracked->path,
 		.pid = tracked->pid,
 	};
 	memcpy(out->address, entry->key.address, sizeof(out->address));
 	memcpy(out->comm, tracked->comm, sizeof(out->comm));
+	if (out->family == AF_UNIX)
+		path_read(probe, slot, tracked);
 	add_counters(probe, slot, tracked, out);
 	read_buckets(probe, slot, tracked, out->responses);
 	for (struct socket_drops *it = tracked->sockets.at;
@@ -161,6 +166,8 @@ static void add_row(struct probe *probe, const struct forerun_row *row)
 	out->syn_queue += row->syn_queue;
 	out->syn_queue_young += row->syn_queue_young;
 	out->queue_peak = MAX(out->queue_peak, row->depth);
+	if (out->family == AF_UNIX)
+		tracked->accepted = MAX(tracked->accepted, row->taken);
 	add_drops(tracked, row);
 	out->drops = tracked->drops;
 }
@@ -201,6 +208,7 @@ static void fill_health(struct probe *probe, uint64_t started_ns)
 	probe->sample.health = (struct probe_health){
 		.listeners_refused = kernel->listeners_refused,
 		.connections_refused = kernel->connections_refused,
+		.unix_refused = probe->unix_refused,
 		.edges_lost = kernel->edges_lost,
 		.iterator_errors = probe->iterator_errors,
 		.listeners = (uint32_t)probe->listeners.count,
@@ -247,8 +255,11 @@ static void search_when_due(struct probe *probe, uint64_t now_ns)
  */
 static uint64_t accepted(struct tracked *tracked, const struct listener_sample *listener)
 {
-	int64_t taken =
-		(int64_t)listener->established - listener->queue_depth - tracked->not_accepted;
+	int64_t taken;
+
+	if (listener->family == AF_UNIX)
+		return tracked->accepted;
+	taken = (int64_t)listener->established - listener->queue_depth - tracked->not_accepted;
 
 	if (taken > 0 && (uint64_t)taken > tracked->accepted)
 		tracked->accepted = (uint64_t)taken;

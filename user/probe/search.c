@@ -2,6 +2,7 @@
 /* Iterators: what listens, who holds it, and what was there before the programs. */
 #include "probe/private.h"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define READ_BYTES (64 * 1024)
@@ -61,6 +62,17 @@ static void on_nothing(struct probe *probe, const void *record)
 	(void)record;
 }
 
+/* A quarter of the table: a host full of them must not push out those that listen on the network.
+ */
+static uint32_t unix_places(const struct probe *probe)
+{
+	uint32_t most = MAX(probe->config.listeners_max / 4, 1U), used = 0;
+
+	for (uint32_t slot = 0; slot < probe->config.listeners_max; slot++)
+		used += probe->slots[slot].generation && probe->slots[slot].key.family == AF_UNIX;
+	return most > used ? most - used : 0;
+}
+
 int probe_search(struct probe *probe)
 {
 	int r;
@@ -70,8 +82,11 @@ int probe_search(struct probe *probe)
 		if (probe->tracked[slot])
 			probe->tracked[slot]->pid = 0;
 	probe->skel->bss->adopt_connections = false;
+	probe->skel->bss->unix_left = unix_places(probe);
+	probe->skel->bss->unix_refused = 0;
 	r = probe_iterate(probe, probe->skel->links.forerun_files, sizeof(struct forerun_holder),
 			  on_holder);
+	probe->unix_refused = probe->skel->bss->unix_refused;
 	if (r < 0)
 		return r;
 	probe->skel->bss->adopt_connections = true;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From one sample of a listener to the values of its metrics. */
+#include <sys/socket.h>
+
 #include "signal/private.h"
 
 struct listener *listener_new(const struct signal_config *config, const struct listener_sample *s)
@@ -123,6 +125,9 @@ static double wait_seconds(const struct listener *l, const struct listener_sampl
 	double mean_depth = ((double)l->depth + (double)s->queue_depth) / 2;
 	uint64_t since = l->evidence.still_since_ns;
 
+	/* Of an AF_UNIX listener's accepts only the least number is known: no law applies. */
+	if (s->family == AF_UNIX && (d->accepted || !s->queue_depth))
+		return s->queue_depth || d->accepted ? NAN : 0;
 	if (d->waits)
 		return (double)d->wait_ns / (double)d->waits / (double)NS_PER_S;
 	if (s->queue_depth && !d->accepted)
@@ -164,6 +169,22 @@ static void fill_values(const struct listener *l, const struct listener_sample *
 	value[METRIC_MEMORY_PRESSURE_RATIO] = l->memory_pressure;
 	value[METRIC_SYNS_PER_SECOND] = rate(l, d->syns);
 	value[METRIC_CLOSES_PER_SECOND] = rate(l, d->closed);
+}
+
+/* What no hook shows of an AF_UNIX listener is not known: its counters stand still. */
+static void unknown_of_unix(double value[METRIC_ALL])
+{
+	static const unsigned metrics[] = {
+		METRIC_SYN_QUEUE_DEPTH,	     METRIC_DROPS_PER_SECOND,
+		METRIC_OVERFLOWS_PER_SECOND, METRIC_CONNECTIONS_PER_SECOND,
+		METRIC_ACCEPTS_PER_SECOND,   METRIC_REQUESTS_PER_SECOND,
+		METRIC_RESPONSES_PER_SECOND, METRIC_REQUESTS_IN_FLIGHT,
+		METRIC_OPEN_CONNECTIONS,     METRIC_SYNS_PER_SECOND,
+		METRIC_CLOSES_PER_SECOND,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(metrics); i++)
+		value[metrics[i]] = NAN;
 }
 
 static void fill_peaks(const struct listener *l, const struct listener_sample *s,
@@ -359,6 +380,8 @@ static void push_all(struct listener *l, const struct listener_sample *s, struct
 
 	timeline_advance(&l->timeline, time_ns, &step);
 	fill_values(l, s, time_ns, value);
+	if (s->family == AF_UNIX)
+		unknown_of_unix(value);
 	response_values(l, s, i, &step, value);
 	fill_peaks(l, s, value, peak);
 	for (unsigned m = 0; m < METRIC_ALL; m++)

@@ -120,10 +120,26 @@ const char *signal_diagnosis_text(enum diagnosis diagnosis)
 	return (unsigned)diagnosis < DIAGNOSIS_COUNT ? names[diagnosis] : "unknown";
 }
 
+/* "unix:/run/app.sock", "unix:@name"; one that is bound to nothing by its inode number. */
+static void unix_name(const struct indicator *indicator, char *out, size_t size)
+{
+	uint64_t inode;
+
+	memcpy(&inode, indicator->address, sizeof(inode));
+	if (indicator->owner.socket_path[0])
+		snprintf(out, size, "unix:%s", indicator->owner.socket_path);
+	else
+		snprintf(out, size, "unix:[%llu]", (unsigned long long)inode);
+}
+
 static void address_only(const struct indicator *indicator, char *out, size_t size)
 {
 	char text[INET6_ADDRSTRLEN];
 
+	if (indicator->family == AF_UNIX) {
+		unix_name(indicator, out, size);
+		return;
+	}
 	if (inet_ntop(indicator->family == AF_INET6 ? AF_INET6 : AF_INET, indicator->address, text,
 		      sizeof(text)))
 		snprintf(out, size, "%s", text);
@@ -135,6 +151,10 @@ void indicator_address(const struct indicator *indicator, char out[ADDRESS_TEXT_
 {
 	char text[INET6_ADDRSTRLEN];
 
+	if (indicator->family == AF_UNIX) {
+		unix_name(indicator, out, ADDRESS_TEXT_SIZE);
+		return;
+	}
 	address_only(indicator, text, sizeof(text));
 	snprintf(out, ADDRESS_TEXT_SIZE, indicator->family == AF_INET6 ? "[%s]:%u" : "%s:%u", text,
 		 indicator->port);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The diagnosis in one sentence: the figures, what they mean, what to do. */
+#include <sys/socket.h>
+
 #include "signal/private.h"
 
 /* Formatting costs more than all the rest: the same diagnosis is not said anew each time. */
@@ -51,6 +53,22 @@ static void cpu_text(const struct listener *l, const struct indicator *i, char *
 		snprintf(out, size, "%s used %.2f cores", who(i), cores);
 }
 
+/* "12 accepted/s, 3 in flight, "; nothing where neither is counted. */
+static void flow_text(const struct listener *l, const struct indicator *i, bool in_flight,
+		      char *out, size_t size)
+{
+	size_t length;
+
+	out[0] = '\0';
+	if (i->family == AF_UNIX)
+		return;
+	length = (size_t)snprintf(out, size, "%.0f accepted/s, ",
+				  at(l, i, METRIC_ACCEPTS_PER_SECOND, STAT_FAST));
+	if (in_flight && length < size)
+		snprintf(out + length, size - length, "%.0f in flight, ",
+			 at(l, i, METRIC_REQUESTS_IN_FLIGHT, STAT_LAST));
+}
+
 static double seconds(uint64_t since_ns, uint64_t now_ns)
 {
 	return since_ns && now_ns > since_ns ? (double)(now_ns - since_ns) / (double)NS_PER_S : 0;
@@ -62,9 +80,10 @@ static void say_needs_capacity(const struct signal *signal, const struct listene
 	const char *meaning = "more arrives than is taken: add capacity";
 	double depth = at(l, i, METRIC_ACCEPT_QUEUE_DEPTH, STAT_LAST);
 	double peak = depth_peak(i);
-	char cpu[80];
+	char cpu[80], flow[80];
 
 	cpu_text(l, i, cpu, sizeof(cpu));
+	flow_text(l, i, true, flow, sizeof(flow));
 	if (depth <= 0 && peak < edge_level(&signal->config, l) && cpu_is_full(l, i)) {
 		snprintf(i->reason, sizeof(i->reason),
 			 "%s, at %.0f requests/s and %.0f in flight: it works at its CPU limit; "
@@ -80,11 +99,9 @@ static void say_needs_capacity(const struct signal *signal, const struct listene
 		meaning = "it waits for something else than CPU: more instances help if that is "
 			  "not shared";
 	snprintf(i->reason, sizeof(i->reason),
-		 "accept queue at %.0f of %u (peak %.0f in %.0f s), %.0f accepted/s, %.0f in "
-		 "flight, %s: %s",
-		 depth, i->queue_limit, peak, (double)l->timeline.slow_ns / (double)NS_PER_S,
-		 at(l, i, METRIC_ACCEPTS_PER_SECOND, STAT_FAST),
-		 at(l, i, METRIC_REQUESTS_IN_FLIGHT, STAT_LAST), cpu, meaning);
+		 "accept queue at %.0f of %u (peak %.0f in %.0f s), %s%s: %s", depth,
+		 i->queue_limit, peak, (double)l->timeline.slow_ns / (double)NS_PER_S, flow, cpu,
+		 meaning);
 }
 
 static void say_stalled(const struct signal *signal, const struct listener *l, struct indicator *i,
@@ -92,15 +109,16 @@ static void say_stalled(const struct signal *signal, const struct listener *l, s
 {
 	double depth = at(l, i, METRIC_ACCEPT_QUEUE_DEPTH, STAT_LAST);
 	double still = seconds(l->evidence.still_since_ns, now_ns);
-	char cpu[80];
+	char cpu[80], flow[80];
 
 	cpu_text(l, i, cpu, sizeof(cpu));
+	flow_text(l, i, false, flow, sizeof(flow));
 	if (l->evidence.moving_since_ns && still < 0.5) {
-		snprintf(i->reason, sizeof(i->reason),
-			 "accept queue at %.0f of %u, %.0f accepted/s, %s: it was stalled and may "
-			 "be moving again; more instances would not help",
-			 depth, i->queue_limit, at(l, i, METRIC_ACCEPTS_PER_SECOND, STAT_FAST),
-			 cpu);
+		snprintf(
+			i->reason, sizeof(i->reason),
+			"accept queue at %.0f of %u, %s%s: it was stalled and may be moving again; "
+			"more instances would not help",
+			depth, i->queue_limit, flow, cpu);
 		return;
 	}
 	if (!isnan(listener_value(l, i, METRIC_CPU_CORES, STAT_FAST)) &&
@@ -156,6 +174,14 @@ static void say_ok(const struct listener *l, struct indicator *i)
 	char cpu[80];
 
 	cpu_text(l, i, cpu, sizeof(cpu));
+	if (i->family == AF_UNIX) {
+		snprintf(i->reason, sizeof(i->reason),
+			 "the accept queue was at most at %.0f of %u in the last %.0f s, %s: "
+			 "nothing to do",
+			 depth_peak(i), i->queue_limit,
+			 (double)l->timeline.slow_ns / (double)NS_PER_S, cpu);
+		return;
+	}
 	snprintf(i->reason, sizeof(i->reason),
 		 "%.0f connections/s and %.0f requests/s, the accept queue was at most at %.0f of "
 		 "%u "
@@ -167,6 +193,15 @@ static void say_ok(const struct listener *l, struct indicator *i)
 
 static void say_idle(const struct listener *l, struct indicator *i)
 {
+	if (i->family == AF_UNIX) {
+		snprintf(i->reason, sizeof(i->reason),
+			 "nobody %s in the last %.0f s; of a Unix socket only what waits is seen: "
+			 "nothing "
+			 "to do",
+			 i->sockets ? "waited" : "listened",
+			 (double)l->timeline.slow_ns / (double)NS_PER_S);
+		return;
+	}
 	if (i->sockets == 0) {
 		snprintf(i->reason, sizeof(i->reason),
 			 "nobody listens here any more, %.0f connections live on: nothing to do",

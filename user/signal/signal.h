@@ -135,8 +135,9 @@ const char *signal_protocol_name(size_t protocol);
  * container_id, pod_uid, process. Returns 0 and the value ("" when it does not apply), -ENOENT for
  * an unknown name. */
 int indicator_label(const struct indicator *indicator, const char *name, char *out, size_t size);
-/* "0.0.0.0:80", "[::]:80", with the namespace only where the caller adds it. */
-#define ADDRESS_TEXT_SIZE 64
+/* "0.0.0.0:80", "[::]:80", "unix:/run/app.sock", "unix:@abstract", with the namespace only where
+ * the caller adds it. */
+#define ADDRESS_TEXT_SIZE 128
 void indicator_address(const struct indicator *indicator, char out[ADDRESS_TEXT_SIZE]);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/owners.h"
 
-enum { TAG_KIND = 1, TAG_CGROUP_ID = 2, TAG_TEXT = 3 /* and the five after it */ };
+enum { TAG_KIND = 1, TAG_CGROUP_ID = 2, TAG_TEXT = 3 /* and the six after it */ };
 
 #define TEXT_OF(member_)                                                              \
 	{                                                                             \
@@ -11,8 +11,8 @@ enum { TAG_KIND = 1, TAG_CGROUP_ID = 2, TAG_TEXT = 3 /* and the five after it */
 static const struct {
 	size_t offset, size;
 } texts[OWNER_TEXTS] = {
-	TEXT_OF(name),	  TEXT_OF(unit),    TEXT_OF(container_id),
-	TEXT_OF(pod_uid), TEXT_OF(process), TEXT_OF(cgroup_path),
+	TEXT_OF(name),	  TEXT_OF(unit),	TEXT_OF(container_id), TEXT_OF(pod_uid),
+	TEXT_OF(process), TEXT_OF(cgroup_path), TEXT_OF(socket_path),
 };
 
 static size_t memory_of(const struct packed_owner *packed)

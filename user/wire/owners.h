@@ -11,7 +11,7 @@
 #include "place/place.h"
 #include "wire/item.h"
 
-#define OWNER_TEXTS 6
+#define OWNER_TEXTS 7
 
 struct packed_owner {
 	uint64_t key;

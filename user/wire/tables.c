@@ -56,6 +56,7 @@ static const struct field owner_fields[] = {
 	SIZED(6, FIELD_STRING, struct owner, pod_uid),
 	SIZED(7, FIELD_STRING, struct owner, process),
 	SIZED(8, FIELD_STRING, struct owner, cgroup_path),
+	SIZED(9, FIELD_STRING, struct owner, socket_path),
 };
 
 static const struct table owner_table = TABLE("owner", owner_fields);
