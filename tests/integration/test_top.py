@@ -67,10 +67,10 @@ def test_top_in_a_terminal(tmp_path, web):
             page = terminal.wait(f"filter: {web}  (1 shown)")
             assert f"  127.0.0.1:{forerun.port}" not in page.split("LISTENER")[1]
             terminal.tmux("send-keys", "-t", "t", "Enter")
-            page = terminal.wait("response times since its counters began, 20 responses", "port=")
+            page = terminal.wait("response times since its counters began, 20 responses")
             assert all(len(line) <= 80 for line in page.splitlines())
             terminal.tmux("resize-window", "-t", "t", "-x", "140", "-y", "50")
-            page = terminal.wait("CONN/S", "DROP/S", "accept_queue_wait_seconds")
+            page = terminal.wait("CONN/S", "DROP/S", "port=", "accept_queue_wait_seconds")
             assert len(page.splitlines()) == 50
             terminal.tmux("send-keys", "-t", "t", "q")
             # The shell's own screen is back, and its terminal reads whole lines again.
