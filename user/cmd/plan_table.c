@@ -93,7 +93,7 @@ static void collect(const struct plan_view *view, struct groups *groups)
 
 static void put_types(const struct plan_node *node, FILE *out)
 {
-	const char *shown[TYPES_SHOWN];
+	const char *shown[TYPES_SHOWN] = {"", "", ""};
 	size_t count = 0;
 
 	for (size_t i = 0; i < node->offerings.count && count < TYPES_SHOWN; i++) {

@@ -274,6 +274,14 @@ static void take_pod_level(const struct cursor *spec, struct amounts *sum)
 	vec_free(&own.list);
 }
 
+/* Whole numbers stay exact where their thousandths would not. */
+static double plain(int64_t milli)
+{
+	int64_t whole = milli / 1000;
+
+	return milli % 1000 ? (double)milli / 1000 : (double)whole;
+}
+
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(((const struct resource_amount *)a)->name,
@@ -298,9 +306,7 @@ void read_pod_requests(const struct cursor *spec, struct pod_template *pod)
 	vec_for_each (it, &sums.together.list)
 		if (it->milli)
 			*vec_push(&pod->requests.list) = (struct resource_amount){
-				.name = strdup(it->name),
-				.amount = it->milli % 1000 ? (double)it->milli / 1000
-							   : (double)(it->milli / 1000)};
+				.name = strdup(it->name), .amount = plain(it->milli)};
 	if (pod->requests.list.count)
 		qsort(pod->requests.list.at, pod->requests.list.count,
 		      sizeof(*pod->requests.list.at), by_name);
