@@ -185,8 +185,9 @@ class Verifier:
         return found.values()
 
     def eligible(self, pod, key):
-        """The domains in which some pool could open a node for the pod, and those of nodes that exist."""
-        found = set()
+        """The domains in which some pool could open a node for the pod, and those of nodes that are planned for any pod or exist, tolerated or not."""
+        found = {domain for place in self.places if place.offerings and node_wish_holds(pod.spec, place.labels[0]) and len(place.domains(key)) == 1
+                 for domain in place.domains(key)}
         for pool in self.inputs.pools:
             by_domain = collections.defaultdict(list)
             for labels in self.startable(pod, pool):
