@@ -369,11 +369,14 @@ static void one_upload(u8 *bytes, bool heard, enum records how)
 	size_t when = chance((u32)last - 1) + 1;
 	bool told = false, two = chance(2), at_once = chance(2);
 	u32 most = chance(2) ? 40000 : 1448;
+	bool by_record = chance(2); /* one write, one segment */
 
 	tls13_handshake(&wire);
 	for (size_t at = 0; at < length;) {
 		u32 piece = chance(most) + 1;
 
+		if (by_record)
+			piece = 5 + ((u32)bytes[at + 3] << 8 | bytes[at + 4]);
 		if (piece > length - at)
 			piece = (u32)(length - at);
 		if (!told && at && at + piece > when) {
