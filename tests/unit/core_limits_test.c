@@ -407,6 +407,97 @@ static void an_order_names_at_most_sixty_types(void **state)
 	world_free(&world);
 }
 
+/* ---- minValues ---- */
+
+#define TWO_FAMILIES                                                                        \
+	"      - {key: karpenter.k8s.aws/instance-family, operator: In, values: [m5, c5], " \
+	"minValues: 2}\n"                                                                   \
+	"      - {key: karpenter.sh/capacity-type, operator: In, values: [on-demand]}\n"
+
+static void an_order_keeps_min_values(void **state)
+{
+	struct world world;
+
+	(void)state;
+	limited(&world, "", TWO_FAMILIES);
+	want_three(&world);
+	assert_int_equal(world.called.at[0].count, 3);
+	assert_int_equal(world.called.at[0].overrides.count, 3);
+	world_free(&world);
+}
+
+/* For three c5.xlarge there is no room, for one there is. */
+static void min_values_make_an_order_smaller(void **state)
+{
+	struct world world;
+
+	(void)state;
+	limited(&world, "  limits: {cpu: 7}\n", TWO_FAMILIES);
+	want_three(&world);
+	assert_int_equal(world.called.at[0].count, 1);
+	assert_int_equal(world.called.at[0].overrides.count, 3);
+	assert_non_null(strstr(world_decision(&world, 0)->limits,
+			       "minValues 2 of karpenter.k8s.aws/instance-family: kept by an "
+			       "order for 1: bound"));
+	world_free(&world);
+}
+
+static void fewer_values_than_asked_for_hold(void **state)
+{
+	struct world world;
+
+	(void)state;
+	limited(&world, "  limits: {cpu: 3}\n", TWO_FAMILIES);
+	want_three(&world);
+	assert_int_equal(world.launch_calls, 0);
+	assert_string_equal(world_policy(&world)->held,
+			    "NodePool web: minValues of karpenter.k8s.aws/instance-family asks for "
+			    "2 different ones, what limits and capacity leave of an order has 1");
+	world_free(&world);
+}
+
+/* What had no capacity is no choice. */
+static void what_has_no_capacity_is_no_value(void **state)
+{
+	struct world world;
+
+	(void)state;
+	limited(&world, "",
+		"      - {key: topology.kubernetes.io/zone, operator: Exists, minValues: 2}\n"
+		"      - {key: node.kubernetes.io/instance-type, operator: In, values: "
+		"[m5.large]}\n"
+		"      - {key: karpenter.sh/capacity-type, operator: In, values: [on-demand]}\n");
+	want_three(&world);
+	assert_int_equal(world.called.at[0].overrides.count, 2);
+	world.fault.no_capacity = true;
+	world_answer(&world);
+	world.fault.no_capacity = false;
+	world_run(&world, 30 * NS_PER_S);
+	assert_int_equal(world.launch_calls, 1);
+	assert_non_null(strstr(world_policy(&world)->held,
+			       "minValues of topology.kubernetes.io/zone"
+			       " asks for 2"));
+	world_free(&world);
+}
+
+/* An order is of one capacity type; both may be bought with its types. */
+static void capacity_types_count_beyond_one_order(void **state)
+{
+	struct world world;
+
+	(void)state;
+	limited(&world, "",
+		"      - {key: node.kubernetes.io/instance-type, operator: In, values: "
+		"[m5.large]}\n"
+		"      - {key: karpenter.sh/capacity-type, operator: In, values: [on-demand, "
+		"spot], "
+		"minValues: 2}\n");
+	want_three(&world);
+	assert_int_equal(world.called.at[0].count, 3);
+	assert_int_equal(world.called.at[0].capacity_type, CAPACITY_SPOT);
+	world_free(&world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -426,6 +517,11 @@ int main(void)
 		cmocka_unit_test(requirements_choose_offerings),
 		cmocka_unit_test(dear_spot_is_left_out),
 		cmocka_unit_test(an_order_names_at_most_sixty_types),
+		cmocka_unit_test(an_order_keeps_min_values),
+		cmocka_unit_test(min_values_make_an_order_smaller),
+		cmocka_unit_test(fewer_values_than_asked_for_hold),
+		cmocka_unit_test(what_has_no_capacity_is_no_value),
+		cmocka_unit_test(capacity_types_count_beyond_one_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -190,6 +190,7 @@ void core_free(struct core *core)
 	wants_free(core);
 	for (size_t i = 0; i < core->pools_count; i++) {
 		vec_free(&core->pools[i].offerings);
+		vec_free(&core->pools[i].values);
 		vec_free(&core->pools[i].leads);
 		for (int t = 0; t < CAPACITY_TYPES; t++)
 			vec_free(&core->pools[i].offers[t].list);
@@ -257,6 +258,7 @@ void core_catalog(struct core *core, const struct catalog *catalog)
 		vec_clear(&pool->offerings);
 		for (size_t i = 0; i < catalog->count; i++)
 			offering_take(pool, &catalog->offerings[i]);
+		values_rebuild(pool);
 	}
 	quotas_see(core, catalog);
 	vec_for_each (it, &core->instances)

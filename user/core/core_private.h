@@ -158,6 +158,16 @@ bool no_capacity_decay(struct core *core, uint64_t now_ns);
 struct pool_state *pool_find(struct core *core, const char *name);
 void instance_describe(struct core *core, struct instance *instance);
 
+/* ---- values.c: minValues ---- */
+struct missing_values { /* different values of a label among what an order may become */
+	const char *key;
+	uint32_t has, needs;
+};
+void values_rebuild(struct pool_state *pool);
+/* Whether what the plan took has too few of one of them. */
+bool values_missing(const struct policy_state *policy, const struct launch_plan *plan,
+		    struct missing_values *out);
+
 /* ---- plan.c ---- */
 void plan_make(struct core *core, const struct policy_state *policy, uint32_t wanted,
 	       const struct record *record, struct moment now, struct launch_plan *plan,
@@ -165,8 +175,17 @@ void plan_make(struct core *core, const struct policy_state *policy, uint32_t wa
 void plan_free(struct launch_plan *plan);
 void plan_hold(struct launch_plan *plan, const char *key, enum brake brake, const char *format, ...)
 	_printf_(4, 5);
+
+/* ---- plan_take.c ---- */
 size_t offers_left(const struct offers *offers, const struct record *record,
 		   enum capacity_type type);
+/* The most of which at least one offer stays within every limit of these kinds. */
+uint32_t most_that_fit(const struct offers *offers, const struct record *record,
+		       enum capacity_type type, const struct room *room, uint32_t kinds);
+/* As many of plan->count as minValues leave, with all that may be taken of them. False: none, and
+ * missing says what was too few for a single one; it is filled, too, where it made them fewer. */
+bool plan_take(const struct policy_state *policy, const struct record *record,
+	       const struct room *room, struct launch_plan *plan, struct missing_values *missing);
 
 /* ---- plan_text.c ---- */
 double limit_of_nodes(const struct pool *pool);

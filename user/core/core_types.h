@@ -128,6 +128,7 @@ struct quota_state {
 /* A (type, zone) that can be ordered now, with what the limits need to know of it. */
 struct offer {
 	struct launch_override override;
+	size_t offering; /* in its pool's offerings */
 	struct subnet_state *subnet;
 	struct quota_state *quota; /* NULL: none is known */
 	enum reservation_kind reservation; /* of CAPACITY_RESERVED: */
@@ -187,6 +188,7 @@ struct pool_state {
 	struct class_state *class;
 	struct usage_now usage;
 	VEC(struct offering) offerings; /* those that the requirements leave */
+	VEC(uint64_t) values; /* of each, one for each requirement with minValues: its value */
 	struct offers offers[CAPACITY_TYPES]; /* placed, not out of capacity, by price */
 	VEC(struct lead_times) leads; /* one for each family that was launched */
 	uint8_t mix[LEAD_TIMES_KEPT]; /* which of them the newest launches were of */
@@ -613,6 +615,7 @@ struct launch_plan {
 	enum capacity_type capacity_type;
 	uint32_t count;
 	VEC(struct launch_override) overrides;
+	VEC(size_t) offered; /* of each, its place in the pool's offerings */
 	VEC(struct launched_instance) starts; /* beside those: instances of a warm pool */
 	enum reservation_kind reservation; /* of CAPACITY_RESERVED */
 	uint32_t later; /* on demand, once this one has its end */

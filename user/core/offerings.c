@@ -144,6 +144,7 @@ static void offer_add(struct core *core, const struct pool_state *pool,
 	if (!subnet || !template || (offering->capacity_type == CAPACITY_RESERVED && !reservation))
 		return;
 	offer = vec_push(&offers[offering->capacity_type].list);
+	offer->offering = (size_t)(offering - pool->offerings.at);
 	offer->override.vcpus = offering->vcpus;
 	offer->override.memory_mib = offering->memory_mib;
 	set_text(offer->override.instance_type, offering->instance_type);

@@ -11,6 +11,7 @@
 void plan_free(struct launch_plan *plan)
 {
 	vec_free(&plan->overrides);
+	vec_free(&plan->offered);
 	vec_free(&plan->starts);
 }
 
@@ -25,71 +26,6 @@ void plan_hold(struct launch_plan *plan, const char *key, enum brake brake, cons
 	va_start(arguments, format);
 	vsnprintf(plan->held, sizeof(plan->held), format, arguments);
 	va_end(arguments);
-}
-
-static bool offer_failed(const struct record *record, const struct offer *offer,
-			 enum capacity_type type)
-{
-	if (!record)
-		return false;
-	vec_for_each (entry, &record->failed)
-		if (no_capacity_covers(entry, offer->override.instance_type, offer->override.zone,
-				       type))
-			return true;
-	return false;
-}
-
-size_t offers_left(const struct offers *offers, const struct record *record,
-		   enum capacity_type type)
-{
-	size_t left = 0;
-
-	vec_for_each (offer, &offers->list)
-		left += !offer_failed(record, offer, type);
-	return left;
-}
-
-static bool new_type(const struct launch_plan *plan, const char *type)
-{
-	vec_for_each (override, &plan->overrides)
-		if (strcmp(override->instance_type, type) == 0)
-			return false;
-	return true;
-}
-
-static void plan_take(struct launch_plan *plan, const struct offers *offers,
-		      const struct record *record, const struct room *room)
-{
-	size_t types = 0;
-
-	vec_for_each (offer, &offers->list) {
-		if (offer_failed(record, offer, plan->capacity_type) ||
-		    offer_room(offer, room, ROOM_ALL) < plan->count)
-			continue;
-		if (new_type(plan, offer->override.instance_type) && types++ >= TYPES_PER_ORDER) {
-			types = TYPES_PER_ORDER;
-			continue;
-		}
-		*vec_push(&plan->overrides) = offer->override;
-		plan->vcpus_worst = MAX(plan->vcpus_worst, offer->override.vcpus);
-		plan->memory_mib_worst = MAX(plan->memory_mib_worst, offer->override.memory_mib);
-		if (isnan(offer->override.usd_per_hour) || isnan(plan->usd_worst))
-			plan->usd_worst = NAN;
-		else
-			plan->usd_worst = MAX(plan->usd_worst, offer->override.usd_per_hour);
-	}
-}
-
-/* The most of which at least one offer stays within every limit of these kinds. */
-static uint32_t most_that_fit(const struct offers *offers, const struct record *record,
-			      enum capacity_type type, const struct room *room, uint32_t kinds)
-{
-	uint32_t most = 0;
-
-	vec_for_each (offer, &offers->list)
-		if (!offer_failed(record, offer, type))
-			most = MAX(most, offer_room(offer, room, kinds));
-	return most;
 }
 
 /* ---- what binds ---- */
@@ -301,6 +237,42 @@ static void room_less_starts(struct room *room, const struct launch_plan *plan)
 	room->nodes -= plan->start_nodes;
 }
 
+static void hold_for_values(const struct pool_state *pool, const struct missing_values *missing,
+			    struct launch_plan *plan)
+{
+	plan_hold(plan, "limit:min-values", BRAKE_COUNT,
+		  "NodePool %s: minValues of %s asks for %u different ones, what limits and "
+		  "capacity leave of an order has %u",
+		  pool->pool->name, missing->key, missing->needs, missing->has);
+}
+
+/* As many of plan->count as leave minValues what they ask for. */
+static bool plan_choose(struct core *core, const struct policy_state *policy,
+			const struct record *record, const struct room *room,
+			const struct room *within, struct launch_plan *plan, char *limits,
+			size_t size)
+{
+	const struct offers *offers = policy_offers(policy, plan->capacity_type);
+	struct missing_values missing;
+	uint32_t wanted = plan->count;
+
+	if (plan_take(policy, record, within, plan, &missing)) {
+		if (plan->count < wanted)
+			line_add(limits, size, "minValues %u of %s: kept by an order for %u: bound",
+				 missing.needs, missing.key, plan->count);
+		return true;
+	}
+	plan->count = wanted;
+	if (plan_take(policy, record, room, plan, &missing)) {
+		want_room(core, policy->pool, offers, plan->count);
+		plan_within_promise(plan, 0, limits, size);
+	} else {
+		hold_for_values(policy->pool, &missing, plan);
+		line_add(limits, size, "%s: bound", plan->held);
+	}
+	return false;
+}
+
 static void plan_room(struct core *core, const struct policy_state *policy, uint32_t wanted,
 		      const struct record *record, struct moment now, struct launch_plan *plan,
 		      char *limits, size_t size)
@@ -333,7 +305,8 @@ static void plan_room(struct core *core, const struct policy_state *policy, uint
 	}
 	if (!plan->count)
 		return;
-	plan_take(plan, offers, record, &within);
+	if (!plan_choose(core, policy, record, &room, &within, plan, limits, size))
+		return;
 	say_pool(pool, &room, kinds, limits, size);
 	say_usd(core, &room, plan, kinds, limits, size);
 	say_addresses(plan, kinds, wanted, limits, size);
