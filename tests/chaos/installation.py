@@ -46,6 +46,7 @@ apiVersion: karpenter.sh/v1
 kind: NodePool
 metadata: {{name: pool}}
 spec:
+  disruption: {{consolidateAfter: Never}}
   limits: {{cpu: {cpu}}}
   template:
     spec:

@@ -47,6 +47,7 @@ apiVersion: karpenter.sh/v1
 kind: NodePool
 metadata: {{name: {pool}}}
 spec:
+  disruption: {disruption}
   {limits}
   template:
     spec:
@@ -70,6 +71,7 @@ spec:
 """
 
 DEFAULTS = {"policy": "web", "pool": "web", "most": 20, "target": "8", "down_s": 300, "limits": "limits: {cpu: 1000}",
+            "disruption": "{consolidateAfter: Never}",
             "types": "m5.large, c5.large", "capacity": "spot", "metrics": METRICS, "zones": "us-east-1a, us-east-1b",
             "zone_key": "topology.kubernetes.io/zone"}
 

@@ -106,6 +106,7 @@ static const char WORLD_POOL[] =
 	"kind: NodePool\n"
 	"metadata: {name: web}\n"
 	"spec:\n"
+	"  disruption: {consolidateAfter: Never}\n"
 	"  template:\n"
 	"    spec:\n"
 	"      nodeClassRef: {group: karpenter.k8s.aws, kind: EC2NodeClass, name: web}\n"

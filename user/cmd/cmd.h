@@ -46,6 +46,7 @@ struct options {
 	uint64_t boot_ns, serve_ns, refresh_ns, drain_most_ns, drain_blind_ns;
 	double usd_per_hour, price;
 	bool check, expand_env, last, json, help;
+	bool spot_to_spot;
 
 	/* agents and cores */
 	char *core, *service, *host; /* lists with commas */

@@ -73,6 +73,11 @@ void leaving_json(const struct facts *facts, struct moment now, size_t most, str
 void queue_json(const struct facts *facts, struct text *out); /* of interruptions; null: none */
 void leaving_metrics(const struct facts *facts, struct export_metrics *metrics);
 
+/* ---- facts_giving.c: what could be given back ---- */
+
+void giving_json(const struct facts *facts, struct moment now, struct text *out);
+void giving_metrics(const struct facts *facts, struct export_metrics *metrics);
+
 /* ---- facts_status.c ---- */
 
 /* What `forerun status` prints, as one JSON object. Without all, of services and instances only

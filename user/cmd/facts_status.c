@@ -344,6 +344,9 @@ static void add_core(const struct facts *facts, struct moment now, bool all, str
 	json_key(out, "leaving");
 	leaving_json(facts, now, most, out);
 	text_add(out, ",");
+	json_key(out, "giving");
+	giving_json(facts, now, out);
+	text_add(out, ",");
 	json_text(out, "own_notice", core_own_notice(facts->core));
 	json_key(out, "interruption_queue");
 	queue_json(facts, out);

@@ -77,6 +77,10 @@ const struct option_spec option_specs[] = {
 		 "in 24 hours. Without it there is no such limit."},
 	{"max-surge", "N", OPTION_COUNT_NUMBER, AT(surge), DECIDES, "100", 1, 10000,
 	 .help = "Launch at most so many instances on one decision."},
+	{"spot-to-spot", NULL, OPTION_SWITCH, AT(spot_to_spot), DECIDES,
+	 .help = "Replace spot instances by cheaper spot ones too, out of at least 15 cheaper "
+		 "types "
+		 "(Karpenter's feature gate SpotToSpotConsolidation)."},
 	{"visible-within", "DURATION", OPTION_DURATION, AT(visible_within_ns), ACTS, "5m", NS_PER_S,
 	 24 * HOUR_NS,
 	 .help = "Where a launch may have happened that is not known here, wait so long for its "

@@ -289,7 +289,8 @@ static int open_core(struct run *run)
 				       .stop = on_stop};
 	struct core_config config = {.mode = (enum core_mode)run->options->mode,
 				     .fleet = run->role == ROLE_CORE,
-				     .standby = run->options->lock_table != NULL};
+				     .standby = run->options->lock_table != NULL,
+				     .spot_to_spot = run->options->spot_to_spot};
 
 	limits_from_options(run->options, &config.limits);
 	memcpy(config.host, run->host, sizeof(config.host));

@@ -330,4 +330,5 @@ void fleet_metrics(const struct facts *facts, struct export_metrics *metrics)
 	lead_families(metrics, facts);
 	agent_family(metrics, facts, now);
 	leaving_metrics(facts, metrics);
+	giving_metrics(facts, metrics);
 }

@@ -35,4 +35,7 @@ void page_coming(struct page *page, const cJSON *status);
 void page_leaving(struct page *page, const cJSON *status);
 void page_nodes(struct page *page, const cJSON *status);
 
+/* ---- status_giving.c: what could be given back ---- */
+void page_giving(struct page *page, const cJSON *status);
+
 #endif

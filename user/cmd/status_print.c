@@ -252,5 +252,6 @@ void status_print(const cJSON *status, unsigned width, struct text *out)
 	page_pools(&page, status);
 	page_coming(&page, status);
 	page_leaving(&page, status);
+	page_giving(&page, status);
 	page_nodes(&page, status);
 }

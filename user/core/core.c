@@ -203,6 +203,7 @@ void core_free(struct core *core)
 	free_lists(core);
 	allowance_free(core);
 	services_free(core);
+	giving_free(core);
 	free(core->policies);
 	free(core->status);
 	free(core->evaluated_ns);
@@ -280,6 +281,7 @@ void core_class(struct core *core, const struct class_view *view)
 		class->known = true;
 		class->ready = view->ready;
 		set_text(class->problem, view->problem);
+		class->groups_hash = view->groups_hash;
 		vec_clear(&class->subnets);
 		vec_clear(&class->templates);
 		vec_clear(&class->reservations);
@@ -330,6 +332,7 @@ uint64_t core_tick(struct core *core, struct moment now)
 		next_ns = MIN(next_ns, orders_tick(core, now));
 		next_ns = MIN(next_ns, retirements_tick(core, now));
 		next_ns = MIN(next_ns, drains_tick(core, now));
+		next_ns = MIN(next_ns, give_back_tick(core, now));
 		next_ns = MIN(next_ns, routes_tick(core, now));
 	}
 	hosts_forget(core, now);

@@ -53,6 +53,7 @@ struct core_config {
 	bool fleet; /* decides for hosts that report; false: for this one host, which is a replica
 		       of every policy */
 	bool standby; /* watches and decides nothing until core_lead() */
+	bool spot_to_spot; /* spot may be replaced by cheaper spot, by Karpenter's rules */
 };
 
 /* One replica decision: why, what, what came of it. */

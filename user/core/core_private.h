@@ -412,6 +412,11 @@ void account_served(struct core *core, const struct instance *instance, uint64_t
 void account_gone(struct core *core, struct instance *instance, uint64_t wall_ns);
 void account_back(struct core *core, struct instance *instance);
 
+/* ---- give.c ---- */
+/* At most every 10 s, and nothing when this core does not lead. */
+uint64_t give_back_tick(struct core *core, struct moment now);
+void giving_free(struct core *core);
+
 /* ---- retire.c ---- */
 int retire(struct core *core, struct record *record, struct policy_state *policy, uint32_t count,
 	   struct moment now);

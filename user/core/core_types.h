@@ -108,6 +108,7 @@ struct class_state {
 	VEC(struct subnet) subnets;
 	VEC(struct launch_template) templates;
 	VEC(struct capacity_reservation) reservations;
+	uint64_t groups_hash; /* of its security groups */
 };
 
 /* A subnet, whichever class found it. */
@@ -300,6 +301,13 @@ struct instance {
 	bool tag_ignored; /* it was called back, and the tag may still be shown */
 	enum launch_source source; /* of what made it a replica, or is to prepare it */
 	char class_hash[20], pool_hash[20]; /* its tags; "": none */
+	char image_id[CLOUD_NAME_SIZE], subnet_id[CLOUD_NAME_SIZE]; /* "": EC2 was not heard yet */
+	uint64_t groups_hash; /* likewise; 0 */
+	bool reserved; /* it runs in a capacity reservation */
+	uint64_t drifted_wall_ns; /* since when it is known to have; 0: it has not */
+	uint64_t idle_wall_ns; /* since when nobody is known to want it; 0: somebody does */
+	uint64_t chosen; /* the last look that would give it back */
+	uint32_t wishes; /* observe mode: bits of enum disrupt_reason that were recorded */
 	uint64_t started_ns, started_wall_ns; /* StartInstances was accepted then, and EC2 may
 						 still show it as stopped; 0: no */
 	uint64_t start_failed_ns; /* it could not be started then; 0: never */
@@ -386,6 +394,8 @@ struct record {
 	uint32_t attempts;
 	uint32_t count; /* instances that were decided */
 	uint32_t released; /* of a replacement: instances that left for it */
+	double usd_below; /* of a replacement that is to save: it buys only what costs less an
+			     hour; 0: anything */
 	bool retry; /* the remainder waits for its next attempt */
 	bool reserved; /* reservations were asked */
 	bool when_free; /* and for its lane, whatever the time */
@@ -518,6 +528,14 @@ struct spend {
 	uint64_t written_ns;
 };
 
+/* What was found when it was last looked at what to give back; give.c. */
+struct giving {
+	uint64_t looked_ns, look; /* when; how often */
+	uint64_t commands[DISRUPT_REASONS]; /* that were begun, in nodes */
+	double usd_saved; /* by those that consolidated, an hour */
+	VEC(struct giving_view) pools;
+};
+
 struct core {
 	struct core_config config;
 	const struct documents *documents;
@@ -562,6 +580,7 @@ struct core {
 	uint64_t health_ns; /* target groups are asked again then */
 	uint64_t calls; /* the last number of a call for a tag or a target group */
 	struct core_drains departures;
+	struct giving giving;
 	char own_notice[CLOUD_TEXT_SIZE]; /* of this host */
 	VEC(struct no_capacity) no_capacity;
 	VEC(struct launch_count) launches;

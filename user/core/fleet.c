@@ -338,6 +338,10 @@ static void see_instance(struct core *core, const struct instance_view *view, ui
 		set_text(instance->class_hash, view->class_hash);
 	if (*view->pool_hash)
 		set_text(instance->pool_hash, view->pool_hash);
+	set_text(instance->image_id, view->image_id);
+	set_text(instance->subnet_id, view->subnet_id);
+	instance->groups_hash = view->groups_hash;
+	instance->reserved = *view->reservation_id;
 	tags_see(core, instance, view, now);
 	if (start_not_shown(core, instance, view, asked_ns))
 		return;

@@ -104,6 +104,8 @@ int journal_decision(struct core *core, const struct record *record, struct mome
 	line_add_number(line, "wanted", decision->replicas_wanted);
 	line_add_number(line, "decided", decision->replicas_decided);
 	line_add_number(line, "count", record->count);
+	if (record->usd_below > 0)
+		line_add_number(line, "usd_below", record->usd_below);
 	line_add_count(line, "epoch", core->epoch);
 	line_add_text(line, "signals", decision->signals);
 	line_add_text(line, "arithmetic", decision->arithmetic);

@@ -363,7 +363,8 @@ static void plan_warm(struct core *core, const struct policy_state *policy,
 	struct room room = room_of(core, policy->lane, policy->pool, now), within;
 	struct launch_plan held = {0};
 
-	if (hold_for_unknown(core, policy->pool, &held))
+	/* What is to save is bought for its price. */
+	if ((record && record->usd_below > 0) || hold_for_unknown(core, policy->pool, &held))
 		return;
 	within = room_promised(core, policy->pool, &room, plan);
 	plan_starts(core, policy, record, &within, now, plan);

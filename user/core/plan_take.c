@@ -12,6 +12,8 @@ static bool offer_failed(const struct record *record, const struct offer *offer,
 {
 	if (!record)
 		return false;
+	if (record->usd_below > 0 && !(offer->override.usd_per_hour < record->usd_below))
+		return true;
 	vec_for_each (entry, &record->failed)
 		if (no_capacity_covers(entry, offer->override.instance_type, offer->override.zone,
 				       type))

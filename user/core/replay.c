@@ -119,6 +119,7 @@ static int replay_decision(struct core *core, const cJSON *json, char reason[160
 	record->decision.replicas_wanted = (int32_t)count_of(json, "wanted", INT32_MAX);
 	record->decision.replicas_decided = (int32_t)count_of(json, "decided", INT32_MAX);
 	record->count = (uint32_t)count_of(json, "count", INSTANCES_MAX);
+	record->usd_below = MAX(number_of(json, "usd_below"), 0);
 	set_text(record->decision.signals, text_of(json, "signals"));
 	set_text(record->decision.arithmetic, text_of(json, "arithmetic"));
 	set_text(record->decision.limits, text_of(json, "limits"));

@@ -185,7 +185,8 @@ bool listener_is_of(const struct core *core, const struct instance *instance,
 {
 	const struct policy_state *policy = policy_find((struct core *)core, instance->policy);
 
-	return policy && is_of_service(policy->policy, indicator);
+	/* Of one whose policy is gone nobody knows which listener was meant: all are. */
+	return !policy || is_of_service(policy->policy, indicator);
 }
 
 static bool has_responded(struct core *core, struct instance *instance, const struct frame *frame)
@@ -231,7 +232,7 @@ void instance_heard(struct core *core, const struct frame *frame, struct moment 
 		return;
 	if (!instance->serving && has_responded(core, instance, frame))
 		instance_serves(core, instance, PROOF_RESPONSE, now);
-	if (instance->drain)
+	if (instance->drain || !policy_find(core, instance->policy))
 		drain_hear(core, instance, frame, now);
 }
 

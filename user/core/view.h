@@ -6,6 +6,7 @@
 #define FORERUN_CORE_VIEW_H
 
 #include "core/capacity.h"
+#include "plan/disrupt.h"
 #include "wire/notice.h"
 
 struct core;
@@ -181,5 +182,30 @@ struct pool_view {
 };
 /* All pools; the caller frees *out. */
 size_t core_pools(const struct core *core, struct pool_view **out);
+
+/* ---- what could be given back ---- */
+
+/* One NodePool, when it was last looked at (every 10 s, by the core that leads). */
+struct giving_view {
+	const struct pool *pool;
+	uint32_t drifted, expired;
+	char drift[CLOUD_TEXT_SIZE]; /* why the first of them did, "" for none */
+	char next[32]; /* instance that expires next, "" for none */
+	uint64_t next_wall_ns; /* when */
+	uint32_t eligible[DISRUPT_REASONS];
+	struct disrupt_allowance allowance[DISRUPT_REASONS];
+	double usd_saves; /* an hour, by what is to be consolidated */
+	double usd_held; /* and by what is held back */
+	uint32_t held[HOLD_REASONS]; /* instances, by what holds them back */
+	char holds[HOLD_REASONS][DISRUPT_TEXT_SIZE]; /* the first of each, in words */
+};
+struct giving_totals {
+	uint64_t looks; /* since this start */
+	uint64_t begun[DISRUPT_REASONS]; /* instances */
+	double usd_saved; /* an hour, by those that were consolidated */
+	const struct giving_view *pools;
+	size_t pools_count; /* 0: not looked yet */
+};
+void core_giving(const struct core *core, struct giving_totals *out);
 
 #endif
