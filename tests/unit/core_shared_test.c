@@ -35,7 +35,7 @@ struct story {
 	size_t checked; /* instances of EC2 */
 	VEC(uint64_t) launched_ns;
 	uint32_t per_minute;
-	double usd, cpus; /* INFINITY: no limit */
+	double usd, cpus, nodes; /* INFINITY: no limit */
 	uint64_t leads, launches;
 	char what[64];
 };
@@ -62,7 +62,7 @@ static double cpus_of(const struct instance_view *view)
 static void check(struct story *story)
 {
 	const struct world *ec2 = &story->site.ec2;
-	double usd = 0, cpus = 0;
+	double usd = 0, cpus = 0, nodes = 0;
 	uint32_t minute = 0;
 
 	if (story->checked == ec2->instances.count)
@@ -75,6 +75,7 @@ static void check(struct story *story)
 		if (it->view.state == INSTANCE_PENDING || it->view.state == INSTANCE_RUNNING) {
 			usd += price_of(&it->view);
 			cpus += cpus_of(&it->view);
+			nodes++;
 		}
 	if (minute > story->per_minute)
 		fail_msg("%s: %u launched in a minute, %u may be", story->what, minute,
@@ -83,6 +84,8 @@ static void check(struct story *story)
 		fail_msg("%s: %g USD an hour, %g may be", story->what, usd, story->usd);
 	if (cpus > story->cpus + 1e-9)
 		fail_msg("%s: %g vCPUs, %g may be", story->what, cpus, story->cpus);
+	if (nodes > story->nodes)
+		fail_msg("%s: %g nodes, %g may be", story->what, nodes, story->nodes);
 }
 
 /* ---- the lease ---- */
@@ -343,6 +346,7 @@ static void limits_are_used(struct story *story)
 		}
 	/* 10 minutes, of which what was promised before takes at most two. */
 	if (usd + 0.07 < story->usd && cpus + 4 < story->cpus &&
+	    ec2_alive(&story->site.ec2) < story->nodes &&
 	    ec2_alive(&story->site.ec2) < 6 * story->per_minute)
 		fail_msg("%s: %g of %g USD, %g of %g vCPUs, %u a minute: %s, %s", story->what, usd,
 			 story->usd, cpus, story->cpus, story->per_minute,
@@ -362,12 +366,17 @@ static void story_new(struct story *story, uint64_t run)
 	story->usd = random_below(3) ? INFINITY : 0.05 * (1 + random_below(12));
 	story->cpus = random_below(3) ? INFINITY : 2 * (1 + random_below(16));
 	story->per_minute = random_below(2) ? 12 : 2 + random_below(9);
+	story->nodes = random_below(3) ? INFINITY : 1 + random_below(16);
 	story->web = story->api = 5;
 	limits.launches_per_minute = story->per_minute;
 	limits.usd_per_hour = story->usd;
 	text_add_bytes(&pool, WORLD_POOL, (size_t)(strstr(WORLD_POOL, "  template:") - WORLD_POOL));
+	if (!isinf(story->cpus) || !isinf(story->nodes))
+		text_add(&pool, "  limits:\n");
 	if (!isinf(story->cpus))
-		text_printf(&pool, "  limits: {cpu: %g}\n", story->cpus);
+		text_printf(&pool, "    cpu: %g\n", story->cpus);
+	if (!isinf(story->nodes))
+		text_printf(&pool, "    nodes: %g\n", story->nodes);
 	text_add(&pool, strstr(WORLD_POOL, "  template:"));
 	site_new(&story->site, pool.data, &limits);
 	for (int i = 0; i < CORES; i++)

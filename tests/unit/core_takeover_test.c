@@ -27,11 +27,16 @@ static uint32_t after_a_takeover(struct site *site)
 	return answered(site, 1);
 }
 
-static void pool_of(struct text *out, unsigned cpus)
+static void limits_pool(struct text *out, const char *name, unsigned amount)
 {
 	text_add_bytes(out, WORLD_POOL, (size_t)(strstr(WORLD_POOL, "  template:") - WORLD_POOL));
-	text_printf(out, "  limits: {cpu: %u}\n", cpus);
+	text_printf(out, "  limits: {%s: %u}\n", name, amount);
 	text_add(out, strstr(WORLD_POOL, "  template:"));
+}
+
+static void pool_of(struct text *out, unsigned cpus)
+{
+	limits_pool(out, "cpu", cpus);
 }
 
 static void launches_a_minute_are_not_passed_by_a_successor(void **state)
@@ -60,6 +65,21 @@ static void a_pool_is_not_filled_beyond_its_limit_by_a_successor(void **state)
 	site_new(&site, pool.data, &limits);
 	launched = after_a_takeover(&site);
 	assert_in_range(launched, 11, 16);
+	site_free(&site);
+}
+
+static void nodes_are_not_passed_by_a_successor(void **state)
+{
+	_cleanup_text_ struct text pool = {0};
+	struct core_limits limits = limits_of();
+	struct site site;
+	uint32_t launched;
+
+	(void)state;
+	limits_pool(&pool, "nodes", 8);
+	site_new(&site, pool.data, &limits);
+	launched = after_a_takeover(&site);
+	assert_in_range(launched, 7, 8); /* what is left is launched at once */
 	site_free(&site);
 }
 
@@ -299,6 +319,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(launches_a_minute_are_not_passed_by_a_successor),
 		cmocka_unit_test(a_pool_is_not_filled_beyond_its_limit_by_a_successor),
+		cmocka_unit_test(nodes_are_not_passed_by_a_successor),
 		cmocka_unit_test(dollars_an_hour_are_not_passed_by_a_successor),
 		cmocka_unit_test(what_was_answered_counts_before_it_is_shown),
 		cmocka_unit_test(what_one_core_was_shown_counts_for_one_that_was_not),

@@ -18,7 +18,7 @@ int allowance_new(struct core *core)
 {
 	bool made = true;
 
-	core->shared_count = 2 + 2 * core->pools_count;
+	core->shared_count = SHARED_OF_ALL + SHARED_OF_POOL * core->pools_count;
 	core->before = calloc(core->shared_count, sizeof(*core->before));
 	core->found = calloc(core->shared_count, sizeof(*core->found));
 	core->wanted = calloc(core->shared_count, sizeof(*core->wanted));
@@ -78,6 +78,7 @@ void before_found(struct core *core, const struct instance *instance)
 		return;
 	core->found[SHARED_CPUS(pool)] += instance->vcpus;
 	core->found[SHARED_MEMORY(pool)] += (double)instance->memory_mib;
+	core->found[SHARED_NODES(pool)]++;
 }
 
 void before_ends(struct core *core, uint64_t asked_ns)
@@ -125,6 +126,7 @@ void promise_spend(struct core *core, const struct open_order *open)
 			continue;
 		left[SHARED_CPUS(pool)] -= count * open->vcpus_worst;
 		left[SHARED_MEMORY(pool)] -= count * (double)open->memory_mib_worst;
+		left[SHARED_NODES(pool)] -= count;
 	}
 }
 

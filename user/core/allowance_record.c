@@ -27,7 +27,7 @@ static void tally_add(struct tally *tally, uint64_t lane, double amount)
 }
 
 static void tally_launch(struct core *core, struct tally *tallies, const char *pool_name,
-			 uint64_t lane, const double amounts[4])
+			 uint64_t lane, const double amounts[5])
 {
 	const struct pool_state *pool = pool_find(core, pool_name);
 
@@ -37,15 +37,17 @@ static void tally_launch(struct core *core, struct tally *tallies, const char *p
 		return;
 	tally_add(&tallies[SHARED_CPUS(pool)], lane, amounts[2]);
 	tally_add(&tallies[SHARED_MEMORY(pool)], lane, amounts[3]);
+	tally_add(&tallies[SHARED_NODES(pool)], lane, amounts[4]);
 }
 
 static void tally_orders(struct core *core, struct tally *tallies)
 {
 	vec_for_each (it, &core->orders) {
 		double coming = order_coming(*it);
-		const double amounts[] = {
-			(*it)->order.count, coming ? coming * (*it)->usd_worst : 0,
-			coming * (*it)->vcpus_worst, coming * (double)(*it)->memory_mib_worst};
+		const double amounts[] = {(*it)->order.count,
+					  coming ? coming * (*it)->usd_worst : 0,
+					  coming * (*it)->vcpus_worst,
+					  coming * (double)(*it)->memory_mib_worst, coming};
 
 		tally_launch(core, tallies, (*it)->order.pool, (*it)->lane->key, amounts);
 	}
@@ -57,7 +59,7 @@ static void tally_young(struct core *core, struct tally *tallies)
 	vec_for_each (it, &core->instances) {
 		const struct instance *instance = *it;
 		const double amounts[] = {0, instance->usd_per_hour, instance->vcpus,
-					  (double)instance->memory_mib};
+					  (double)instance->memory_mib, 1};
 
 		if (instance->lane && instance->sequence > instance->lane->seen &&
 		    instance_billed(instance))
@@ -77,7 +79,7 @@ static void tally_before(const struct core *core, struct tally *tallies)
 
 static void tally_policies(struct core *core, struct tally *tallies)
 {
-	static const double nothing[4];
+	static const double nothing[5];
 
 	for (size_t i = 0; i < core->policies_count; i++)
 		if (core->policies[i].pool)
@@ -97,17 +99,26 @@ static void tally_policies(struct core *core, struct tally *tallies)
 
 /* ---- how much is promised ---- */
 
+static const struct pool_state *pool_of(const struct core *core, size_t shared)
+{
+	return &core->pools[(shared - SHARED_OF_ALL) / SHARED_OF_POOL];
+}
+
 static double limit_of(const struct core *core, size_t shared)
 {
 	const struct core_limits *limits = &core->config.limits;
+	const struct pool_state *state;
 	const struct pool *pool;
 
 	if (shared == SHARED_LAUNCHES)
 		return limits->launches_per_minute;
 	if (shared == SHARED_USD)
 		return MIN(limits->usd_per_hour, limits->usd_per_day);
-	pool = core->pools[(shared - 2) / 2].pool;
-	if (shared % 2 == 0)
+	state = pool_of(core, shared);
+	pool = state->pool;
+	if (shared == SHARED_NODES(state))
+		return limit_of_nodes(pool);
+	if (shared == SHARED_CPUS(state))
 		return pool->cpu_limited ? pool->limit_cpus : INFINITY;
 	return pool->memory_limited ? pool->limit_memory_bytes / (1 << 20) : INFINITY;
 }
@@ -120,8 +131,10 @@ static double used_of(struct core *core, size_t shared)
 		return launches_in_last_minute(core, core->now_ns);
 	if (shared == SHARED_USD)
 		return core->usd_running + core->usd_coming;
-	pool = &core->pools[(shared - 2) / 2];
-	return shared % 2 == 0 ? pool->usage.cpus : pool->usage.memory_mib;
+	pool = pool_of(core, shared);
+	if (shared == SHARED_NODES(pool))
+		return pool->usage.nodes;
+	return shared == SHARED_CPUS(pool) ? pool->usage.cpus : pool->usage.memory_mib;
 }
 
 static double room_of(struct core *core, size_t shared)
@@ -136,6 +149,12 @@ static double room_of(struct core *core, size_t shared)
 	return MAX(room, 0);
 }
 
+static bool is_whole(const struct core *core, size_t shared)
+{
+	return shared == SHARED_LAUNCHES ||
+	       (shared >= SHARED_OF_ALL && shared == SHARED_NODES(pool_of(core, shared)));
+}
+
 /* Half of what is left is for a successor, as long as nobody asks for more. */
 static double promise_of(struct core *core, size_t shared, const struct tally *tally)
 {
@@ -147,7 +166,7 @@ static double promise_of(struct core *core, size_t shared, const struct tally *t
 	if (!tally->several || isinf(tally->amount) || isinf(limit_of(core, shared)))
 		return INFINITY;
 	room = room_of(core, shared);
-	half = shared == SHARED_LAUNCHES ? ceil(room / 2) : room / 2;
+	half = is_whole(core, shared) ? ceil(room / 2) : room / 2;
 	return MIN(room, MAX(half, wanted));
 }
 
@@ -172,7 +191,7 @@ static void pools_write(const struct core *core, const struct tally *tallies,
 
 	for (size_t i = 0; i < core->pools_count; i++) {
 		const struct pool_state *pool = &core->pools[i];
-		size_t cpus = SHARED_CPUS(pool), memory = SHARED_MEMORY(pool);
+		size_t cpus = SHARED_CPUS(pool);
 
 		if (!tallies[cpus].any)
 			continue;
@@ -181,9 +200,11 @@ static void pools_write(const struct core *core, const struct tally *tallies,
 		first = false;
 		text_add_json(out, pool->pool->name);
 		text_add(out, ":[");
-		share_write(&tallies[cpus], promised[cpus], out);
-		text_add_char(out, ',');
-		share_write(&tallies[memory], promised[memory], out);
+		for (size_t j = cpus; j < cpus + SHARED_OF_POOL; j++) {
+			if (j > cpus)
+				text_add_char(out, ',');
+			share_write(&tallies[j], promised[j], out);
+		}
 		text_add_char(out, ']');
 	}
 }
@@ -268,10 +289,9 @@ int allowance_read(struct core *core, const struct cJSON *ahead, bool apply)
 
 		if (item && !cJSON_IsArray(item))
 			return -EBADMSG;
-		r = share_take(core, cJSON_GetArrayItem(item, 0), SHARED_CPUS(pool), apply);
-		if (r == 0)
-			r = share_take(core, cJSON_GetArrayItem(item, 1), SHARED_MEMORY(pool),
-				       apply);
+		for (int j = 0; j < SHARED_OF_POOL && r == 0; j++)
+			r = share_take(core, cJSON_GetArrayItem(item, j),
+				       SHARED_CPUS(pool) + (size_t)j, apply);
 	}
 	return r;
 }

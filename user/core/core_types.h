@@ -412,11 +412,14 @@ struct launch_count {
 };
 
 /* What the lanes share, each a number of its own: launches in a minute, dollars, and of each pool
- * vCPUs and memory. */
+ * vCPUs, memory and nodes. */
 #define SHARED_LAUNCHES 0
 #define SHARED_USD 1
-#define SHARED_CPUS(pool) (2 + 2 * (size_t)((pool)-core->pools))
-#define SHARED_MEMORY(pool) (3 + 2 * (size_t)((pool)-core->pools))
+#define SHARED_OF_ALL 2
+#define SHARED_OF_POOL 3
+#define SHARED_CPUS(pool) (SHARED_OF_ALL + SHARED_OF_POOL * (size_t)((pool)-core->pools))
+#define SHARED_MEMORY(pool) (SHARED_CPUS(pool) + 1)
+#define SHARED_NODES(pool) (SHARED_CPUS(pool) + 2)
 
 /* How much of one of these, and whose it is. */
 struct share {

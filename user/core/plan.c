@@ -151,7 +151,8 @@ static struct room room_of(struct core *core, const struct lane *lane,
 		room.memory_mib = pool->pool->limit_memory_bytes / (1 << 20) -
 				  pool->usage.memory_mib -
 				  before_left(core, lane, SHARED_MEMORY(pool));
-	room.nodes = limit_of_nodes(pool->pool) - pool->usage.nodes;
+	room.nodes = limit_of_nodes(pool->pool) - pool->usage.nodes -
+		     before_left(core, lane, SHARED_NODES(pool));
 	if (!isinf(limits->usd_per_hour))
 		room.usd_hour = limits->usd_per_hour - usd;
 	if (isinf(limits->usd_per_day))
@@ -210,6 +211,7 @@ static struct room room_promised(const struct core *core, const struct pool_stat
 	within.memory_mib = MIN(room->memory_mib, promise_left(core, SHARED_MEMORY(pool)) -
 							  (double)plan->start_memory_mib);
 	within.usd_hour = MIN(room->usd_hour, promise_left(core, SHARED_USD) - plan->start_usd);
+	within.nodes = MIN(room->nodes, promise_left(core, SHARED_NODES(pool)) - plan->start_nodes);
 	return within;
 }
 
@@ -217,6 +219,7 @@ static struct room room_promised(const struct core *core, const struct pool_stat
 static void want_room(struct core *core, const struct pool_state *pool, const struct offers *offers,
 		      double count)
 {
+	promise_want(core, SHARED_NODES(pool), count);
 	vec_for_each (offer, &offers->list) {
 		const struct launch_override *override = &offer->override;
 
