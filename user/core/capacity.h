@@ -37,12 +37,6 @@ struct launch_template {
 	bool hibernates; /* for a warm pool that hibernates: EC2 is told so at the launch */
 };
 
-enum reservation_kind {
-	RESERVATION_DEFAULT,
-	RESERVATION_CAPACITY_BLOCK,
-	RESERVATION_INTERRUPTIBLE, /* its owner may take the capacity back */
-};
-
 /* A capacity reservation that the class selects and that is active. */
 struct capacity_reservation {
 	char id[32]; /* "cr-..." */

@@ -96,17 +96,29 @@ static void drop_dear_spot(struct offers offers[CAPACITY_TYPES])
 			vec_remove(&spot->list, i);
 }
 
+/* Whether the pool's requirements leave that reservation, too. */
+static bool reservation_wanted(const struct pool *pool, const struct offering *offering,
+			       const struct capacity_reservation *reservation)
+{
+	struct offering of = *offering;
+
+	set_text(of.reservation, reservation->id);
+	of.reservation_kind = reservation->kind;
+	return offering_matches(&of, pool);
+}
+
 /* The one with the most room left; of a better kind (default, block, ...) before that. */
 static const struct capacity_reservation *reservation_of(const struct core *core,
-							 const struct class_state *class,
+							 const struct pool_state *pool,
 							 const struct offering *offering)
 {
 	const struct capacity_reservation *best = NULL;
 
-	vec_for_each (it, &class->reservations) {
+	vec_for_each (it, &pool->class->reservations) {
 		if (strcmp(it->instance_type, offering->instance_type) != 0 ||
 		    strcmp(it->zone, offering->zone) != 0 || !it->available ||
-		    (it->ends_wall_ns && it->ends_wall_ns <= core->now_wall_ns))
+		    (it->ends_wall_ns && it->ends_wall_ns <= core->now_wall_ns) ||
+		    !reservation_wanted(pool->pool, offering, it))
 			continue;
 		if (!best || it->kind < best->kind ||
 		    (it->kind == best->kind && it->available > best->available))
@@ -133,9 +145,8 @@ static void offer_add(struct core *core, const struct pool_state *pool,
 {
 	const struct subnet *subnet = subnet_of(pool->class, offering->zone);
 	const struct capacity_reservation *reservation =
-		offering->capacity_type == CAPACITY_RESERVED
-			? reservation_of(core, pool->class, offering)
-			: NULL;
+		offering->capacity_type == CAPACITY_RESERVED ? reservation_of(core, pool, offering)
+							     : NULL;
 	const struct launch_template *template =
 		launch_template_for(pool->class->templates.at, pool->class->templates.count,
 				    offering, pool->pool->name, reservation ? reservation->id : "");

@@ -224,6 +224,25 @@ static const char *aws_label(const struct offering *offering, const char *key, c
 	return NULL;
 }
 
+/* An interruptible one is of the default type, as Karpenter has it. */
+static const char *reservation_label(const struct offering *offering, const char *key)
+{
+	if (offering->capacity_type != CAPACITY_RESERVED || !*offering->reservation)
+		return NULL;
+	if (strcmp(key, LABEL_RESERVATION_ID) == 0)
+		return offering->reservation;
+	if (strcmp(key, LABEL_RESERVATION_TYPE) == 0)
+		return offering->reservation_kind == RESERVATION_CAPACITY_BLOCK ? "capacity-block"
+										: "default";
+	return offering->reservation_kind == RESERVATION_INTERRUPTIBLE ? "true" : "false";
+}
+
+static bool is_reservation_key(const char *key)
+{
+	return strcmp(key, LABEL_RESERVATION_ID) == 0 || strcmp(key, LABEL_RESERVATION_TYPE) == 0 ||
+	       strcmp(key, LABEL_RESERVATION_INTERRUPTIBLE) == 0;
+}
+
 static const char *known_label(const struct offering *offering, const struct pool *pool,
 			       const char *key, char *out, size_t size)
 {
@@ -241,7 +260,9 @@ static const char *known_label(const struct offering *offering, const struct poo
 		return capacity_type_text(offering->capacity_type);
 	if (strcmp(key, LABEL_OS) == 0)
 		return "linux";
-	if (strcmp(key, "topology.k8s.aws/zone-id") == 0)
+	if (is_reservation_key(key))
+		return reservation_label(offering, key);
+	if (strcmp(key, LABEL_ZONE_ID) == 0)
 		return *offering->zone_id ? offering->zone_id : NULL;
 	if (strcmp(key, "topology.kubernetes.io/region") == 0) {
 		region_of(offering->zone, out, size);
@@ -289,6 +310,10 @@ static bool term_leaves(const struct offering *offering, const struct pool *pool
 {
 	char text[128];
 	const char *value = offering_label(offering, pool, term->key, text, sizeof(text));
+
+	if (offering->capacity_type == CAPACITY_RESERVED && !*offering->reservation &&
+	    is_reservation_key(term->key))
+		return true;
 
 	return (!value && !is_requirement_key(term->key)) || label_term_matches(term, value);
 }

@@ -10,6 +10,11 @@
 #include "documents/documents.h"
 
 enum capacity_type { CAPACITY_ON_DEMAND, CAPACITY_SPOT, CAPACITY_RESERVED, CAPACITY_TYPES };
+enum reservation_kind {
+	RESERVATION_DEFAULT,
+	RESERVATION_CAPACITY_BLOCK,
+	RESERVATION_INTERRUPTIBLE, /* its owner may take the capacity back */
+};
 enum architecture { ARCH_AMD64, ARCH_ARM64 };
 
 /* One kind of GPU or accelerator that a type has; name "": none. */
@@ -49,6 +54,8 @@ struct offering {
 	char zone[32];
 	char zone_id[16]; /* "use1-az4"; "": not known */
 	enum capacity_type capacity_type;
+	char reservation[32]; /* of CAPACITY_RESERVED: "cr-..."; "": not known which one */
+	enum reservation_kind reservation_kind;
 	enum architecture architecture;
 	uint32_t vcpus;
 	uint64_t memory_mib;
@@ -100,7 +107,8 @@ struct catalog {
  * labels it gets too; NULL: none. out is used where the text has to be made. */
 const char *offering_label(const struct offering *offering, const struct pool *pool,
 			   const char *key, char *out, size_t size);
-/* Whether the pool's requirements (and labels) leave it. */
+/* Whether the pool's requirements (and labels) leave it. Where it is not known yet which
+ * reservation it would be of, those that ask for one leave it. */
 bool offering_matches(const struct offering *offering, const struct pool *pool);
 const char *capacity_type_text(
 	enum capacity_type type); /* "on-demand", "spot", "reserved": as labels and EC2 write it */
