@@ -94,10 +94,13 @@ static void on_demand_takes_the_lowest_price_and_priorities_where_given(void **s
 	assert_non_null(strstr(plain.data, "&OnDemandOptions.AllocationStrategy=lowest-price&"));
 	assert_null(strstr(plain.data, "SpotOptions"));
 	assert_null(strstr(plain.data, "Priority"));
+	assert_null(strstr(plain.data, "Context"));
 	order.overrides.at[1].priority = 2.5;
+	set_text(order.context, "fleet-of-the-class");
 	fleet_request(&order, "default", false, &prioritized);
 	assert_non_null(strstr(prioritized.data, "AllocationStrategy=prioritized&"));
 	assert_non_null(strstr(prioritized.data, ".Overrides.1.Priority=2.5&"));
+	assert_non_null(strstr(prioritized.data, "&Context=fleet-of-the-class"));
 	launch_order_free(&order);
 }
 
