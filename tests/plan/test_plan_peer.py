@@ -16,10 +16,6 @@ SEEDS = 240
 THEIR_MISTAKES = 0.06
 # Cases in which Karpenter still does better, and why; docs/capacity.md says so, too.
 STILL_BETTER = {
-    "0003": "the limit of one pool is used up by pods that another, unlimited one of the same weight could serve",
-    "0005": "one pod of 400 within a limit",
-    "0212": "no pool sells anything, and a node that exists keeps room which two spreads would alternate into",
-    "skew-between-nodes-that-exist": "the same, kept",
     "spot-of-a-second-pool": "pods that need on-demand stay on the node of pods that could be on spot, which must stay together",
 }
 

@@ -51,10 +51,17 @@ struct shape {
 
 enum key_kind { KEY_HOST, KEY_ZONE, KEY_CAPACITY_TYPE, KEY_OF_TYPE };
 
+/* A node that an earlier attempt planned in a domain where some class could have none. */
+struct stood {
+	struct shape *shape;
+	uint32_t domain;
+};
+
 struct topology_key {
 	char *name;
 	enum key_kind kind;
 	VEC(char *) values; /* domains, by index */
+	VEC(struct stood) stood;
 };
 
 enum rule_kind { RULE_SPREAD, RULE_AFFINITY, RULE_ANTI };
@@ -108,6 +115,7 @@ struct pod_class {
 	struct amounts need;
 	int32_t priority;
 	bool impossible; /* asks for a resource that nothing has */
+	bool doubted; /* its doubts are in planner.doubts */
 	/* What its requirements leave: by pool, NULL: nothing; of each alternative of its required
 	 * node affinity. */
 	struct shape **shapes;
@@ -216,6 +224,13 @@ struct pool_table {
 	VEC(struct min_values) min_values;
 };
 
+/* A domain that does not count for a class of pods that spread, unless others get a node there. */
+struct doubt {
+	const struct pod_class *class;
+	struct rule rule;
+	uint32_t key, domain;
+};
+
 struct planner {
 	struct planner_config config;
 	const struct documents *documents;
@@ -236,6 +251,7 @@ struct planner {
 	VEC(struct counter *) counters;
 	struct map counters_by_hash, classes_by_hash;
 	VEC(struct pod_class *) classes;
+	VEC(struct doubt) doubts; /* of what is planned now */
 	VEC(const struct pod_template *) daemons;
 	VEC(struct existing *) existing;
 	VEC(struct bin *) bins;

@@ -49,6 +49,17 @@ struct binding *binder_choose(struct binder *binder);
 /* Whether the rules on domains let one more pod onto the existing node. */
 bool binder_lets(struct binder *binder, const struct existing *existing);
 
+/* ---- pack_stood.c ---- */
+
+/* Notes the domains that do not count for the class. */
+void binder_doubt(const struct binder *binder);
+/* Whether one of those counts by now. */
+bool stood_in(struct planner *planner, const struct pod_class *class, const struct rule *rule,
+	      uint32_t domain);
+/* Whether nodes were planned in domains that were thought not to count, so that all has to be
+ * planned again. */
+bool note_stood(struct planner *planner);
+
 /* ---- pack_domain.c ---- */
 
 /* Fills in the domains that the catalog has of a topology. */

@@ -240,6 +240,8 @@ static bool bind_class(struct planner *planner, struct pod_class *class)
 		return false;
 	binder_start(&binder, planner, class);
 	bind_pods(&binder);
+	if (class->taken > before)
+		binder_doubt(&binder);
 	binder_end(&binder);
 	return class->taken > before;
 }

@@ -299,6 +299,7 @@ void rules_free(struct planner *planner)
 	vec_free(&planner->counters);
 	map_free(&planner->counters_by_hash);
 	vec_for_each (key, &planner->keys) {
+		vec_free(&key->stood);
 		vec_for_each (value, &key->values)
 			free(*value);
 		vec_free(&key->values);

@@ -201,7 +201,8 @@ static bool is_eligible(struct binder *binder, const struct rule *rule, uint32_t
 	const char *value = topology->values.at[domain];
 	char text[128];
 
-	if (could_be(planner, binder->class, key, domain))
+	if (could_be(planner, binder->class, key, domain) ||
+	    stood_in(planner, binder->class, rule, domain))
 		return true;
 	if (!rule->ignore_affinity && !says_yes(pod, topology->name, value))
 		return false;

@@ -42,6 +42,7 @@ void planner_free(struct planner *planner)
 	shapes_free(planner);
 	table_free(planner);
 	vec_free(&planner->daemons);
+	vec_free(&planner->doubts);
 	free(planner);
 }
 
@@ -220,11 +221,11 @@ static bool relax(struct planner *planner)
 
 #define FEW_PODS 16 /* that are added to a plan without a look at all of it */
 
-/* Whether a domain was found to have less room than was thought: then all has to be planned again.
- */
+/* Whether a domain was found to have less room than was thought, or to count where it was thought
+ * not to: then all has to be planned again. */
 static bool plan_round(struct planner *planner, int starts)
 {
-	bool filled;
+	bool again;
 
 	planner->waiting = 0;
 	vec_for_each (class, &planner->classes)
@@ -238,9 +239,10 @@ static bool plan_round(struct planner *planner, int starts)
 		fill_standing(planner);
 		place_items(planner);
 	}
-	filled = note_filled(planner, starts);
+	again = note_filled(planner, starts);
+	again |= note_stood(planner);
 	drop_items(planner);
-	return filled;
+	return again;
 }
 
 /* Takes what is planned off the bin; what ran there before stays. */
@@ -285,6 +287,9 @@ static void start_anew(struct planner *planner)
 		bin_free(*it);
 	}
 	planner->bins.count = kept;
+	vec_for_each (class, &planner->classes)
+		(*class)->doubted = false;
+	vec_clear(&planner->doubts);
 	count_anew(planner);
 }
 
