@@ -69,3 +69,13 @@ def test_more_than_any_type_has_is_no_mistake():
     done = plan("--config", CONFIG, "--pods", "-", text=POD.replace("1Gi", "40Ti"))
     assert done.returncode == 1
     assert "asks for 4.096e+04 GiB of memory, the largest type" in done.stdout
+
+
+def test_a_replica_of_a_policy_is_alone_on_its_node(tmp_path):
+    for one in CONFIG.iterdir():
+        (tmp_path / one.name).write_text(one.read_text().replace("  name: web\nspec:\n  scaleTargetRef", "  name: web\n  annotations: {forerun.dev/replica: one}\nspec:\n  scaleTargetRef")
+                                         .replace("minReplicas: 1", "minReplicas: 3"))
+    (tmp_path / "pod.yaml").write_text(POD)
+    done = plan("--config", tmp_path, "--output", "json")
+    assert done.returncode == 0, done.stderr
+    assert sorted(node["pods"] for node in json.loads(done.stdout)["nodes"]) == [["default/one-0"], ["default/one-1"], ["default/one-2"]]

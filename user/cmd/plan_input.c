@@ -91,8 +91,22 @@ static void read_catalog(const struct options *options, struct plan_input *input
 
 /* ---- demand of policies ---- */
 
-/* As many replicas as the policy always keeps. One a host, where the host is the replica: on bare
- * EC2 the image decides which service an instance runs. */
+/* The host is the replica: on bare EC2 the image decides which service an instance runs. So each
+ * is away from every other pod of any namespace. */
+static void keep_alone(struct pod_template *replica)
+{
+	struct pod_affinity_terms own = replica->anti_affinity;
+
+	replica->anti_affinity = (struct pod_affinity_terms){0};
+	vec_for_each (term, &own.list)
+		*vec_push(&replica->anti_affinity.list) = *term;
+	*vec_push(&replica->anti_affinity.list) =
+		(struct pod_affinity_term){.selector = {.given = true},
+					   .topology_key = "kubernetes.io/hostname",
+					   .namespace_selector = {.given = true}};
+}
+
+/* As many replicas as the policy always keeps. */
 static void add_demand(const struct policy *policy, struct plan_input *input,
 		       struct problems *problems)
 {
@@ -117,6 +131,7 @@ static void add_demand(const struct policy *policy, struct plan_input *input,
 	*added = *pod;
 	added->source = POD_REPLICAS;
 	added->replicas = (uint32_t)policy->min_replicas;
+	keep_alone(added);
 }
 
 int plan_input_read(const struct options *options, struct plan_input *input,
@@ -147,6 +162,8 @@ int plan_input_read(const struct options *options, struct plan_input *input,
 
 void plan_input_free(struct plan_input *input)
 {
+	vec_for_each (pod, &input->demand) /* all else of it is the documents' */
+		vec_free(&pod->anti_affinity.list);
 	vec_free(&input->demand);
 	node_objects_free(&input->nodes);
 	documents_free(&input->pods);
