@@ -93,7 +93,7 @@ static void collect(const struct plan_view *view, struct groups *groups)
 
 static void put_types(const struct plan_node *node, FILE *out)
 {
-	const char *shown[TYPES_SHOWN] = {"", "", ""};
+	char shown[TYPES_SHOWN][sizeof(((struct offering *)0)->instance_type)];
 	size_t count = 0;
 
 	for (size_t i = 0; i < node->offerings.count && count < TYPES_SHOWN; i++) {
@@ -105,7 +105,7 @@ static void put_types(const struct plan_node *node, FILE *out)
 		if (seen)
 			continue;
 		fprintf(out, "%s%s", count ? ", " : "", type);
-		shown[count++] = type;
+		snprintf(shown[count++], sizeof(shown[0]), "%s", type);
 	}
 	if (node->types > count)
 		fprintf(out, " and %zu more", node->types - count);
