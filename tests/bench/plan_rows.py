@@ -108,6 +108,11 @@ def bench_plan_cases(directory, options):
             "places_more": more, "places_fewer": fewer}
 
 
+def bench_consolidate(directory, options):
+    done = subprocess.run([TOOLS / "bench_disrupt"], check=True, stdout=subprocess.PIPE)
+    return json.loads(done.stdout)
+
+
 def rows(results):
     def reached(yes):
         return "yes" if yes else "NO"
@@ -132,6 +137,10 @@ def rows(results):
     for one in results.get("replan", []):
         yield (f"replanning {one['pods']:,} pods after one more, p50 / p99 of {one['later']}", f"{one['later_ms']:.3f} / {one['later_ms_p99']:.3f} ms", "1 ms",
                reached(one["later_ms_p99"] <= 1))
+    if r := results.get("consolidate"):
+        for name, what in (("half_empty", "half empty, until the budget is used up"), ("full_and_cheap", "nothing to save, every node asked about")):
+            yield (f"consolidation search over {r['nodes']:,} nodes, {what}: CPU, questions", f"{r[name]['ms']:.1f} ms, {r[name]['questions']:,}", "100 ms",
+                   reached(r[name]["ms"] <= 100))
 
 
-BENCHES = {"plan": bench_plan, "plan_cases": bench_plan_cases, "replan": bench_replan}
+BENCHES = {"plan": bench_plan, "plan_cases": bench_plan_cases, "replan": bench_replan, "consolidate": bench_consolidate}
