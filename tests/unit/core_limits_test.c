@@ -109,6 +109,136 @@ static void the_memory_of_the_pool_is_not_passed(void **state)
 	world_free(&world);
 }
 
+/* ---- other resources ---- */
+
+static void the_gpus_of_the_pool_are_not_passed(void **state)
+{
+	struct world world;
+
+	(void)state;
+	limited(&world, "  limits: {nvidia.com/gpu: 2}\n", M5_ON_DEMAND);
+	want_three(&world);
+	assert_int_equal(world.called.at[0].count, 2);
+	assert_non_null(strstr(world_decision(&world, 0)->limits,
+			       "NodePool web nvidia.com/gpu: 0 of 2 in use or coming, 2 left: "
+			       "bound"));
+	while (world_answer(&world))
+		;
+	/* What is on its way counts as what runs. */
+	world_run(&world, 10 * NS_PER_S);
+	assert_int_equal(world.launch_calls, 1);
+	assert_int_equal(world_decision(&world, 0)->kind, DECISION_HELD);
+	assert_string_equal(world_policy(&world)->held,
+			    "NodePool web limits nvidia.com/gpu to 2: 0 are left, no type is known "
+			    "to need no more");
+	world_free(&world);
+}
+
+/* Also after a restart, under other requirements. */
+static void gpus_that_run_count_after_a_restart(void **state)
+{
+	_cleanup_text_ struct text pool = {0};
+	struct world world;
+
+	(void)state;
+	limited(&world, "  limits: {nvidia.com/gpu: 4}\n", M5_ON_DEMAND);
+	want_three(&world);
+	while (world_answer(&world))
+		;
+	assert_int_equal(ec2_alive(&world), 3);
+	world_crash(&world);
+	documents_free(&world.documents);
+	text_printf(
+		&pool, "%s  limits: {nvidia.com/gpu: 4}\n%s%s---\n", POOL_HEAD, POOL_TAIL,
+		"      - {key: karpenter.k8s.aws/instance-family, operator: In, values: [c5]}\n");
+	world_documents(&world, WORLD_YAML, pool.data);
+	world_queue(&world, 95);
+	world_restart(&world);
+	world_describe(&world);
+	world_run(&world, 2 * NS_PER_S);
+	assert_int_equal(world.called.count, 0);
+	assert_non_null(strstr(world_policy(&world)->held, "nvidia.com/gpu to 4: 1 are left"));
+	world_free(&world);
+}
+
+static void overrides_with_too_many_gpus_are_left_out(void **state)
+{
+	struct world world;
+
+	(void)state;
+	limited(&world, "  limits: {nvidia.com/gpu: 5}\n", ANY_ON_DEMAND);
+	want_three(&world);
+	assert_int_equal(world.called.at[0].count, 3);
+	vec_for_each (override, &world.called.at[0].overrides)
+		assert_string_equal(override->instance_type, "m5.large");
+	world_free(&world);
+}
+
+/* An order that is open takes what its largest override has. */
+static void an_open_order_takes_the_most_gpus_it_may_have(void **state)
+{
+	struct world world;
+
+	(void)state;
+	limited(&world, "  limits: {nvidia.com/gpu: 6}\n", ANY_ON_DEMAND);
+	want_three(&world);
+	assert_int_equal(world.called.at[0].count, 3);
+	assert_int_equal(world.called.at[0].overrides.count, 3);
+	world_queue(&world, 95);
+	world_run(&world, NS_PER_S);
+	assert_int_equal(world.launch_calls, 1);
+	while (world_answer(&world))
+		;
+	world_run(&world, 2 * NS_PER_S);
+	/* They are m5.large: three are left, of c5.xlarge one. */
+	assert_int_equal(world.launch_calls, 2);
+	assert_int_equal(world.called.at[0].count, 3);
+	vec_for_each (override, &world.called.at[0].overrides)
+		assert_string_equal(override->instance_type, "m5.large");
+	world_free(&world);
+}
+
+static void gpus_of_an_unknown_type_hold(void **state)
+{
+	const struct offering offering =
+		world_offering("c5.xlarge", "us-east-1a", CAPACITY_ON_DEMAND, 4, 0.17);
+	const struct instance_type type = {.name = "c5.xlarge", .vcpus = 4};
+	const struct catalog catalog = {.offerings = &offering,
+					.count = 1,
+					.types = &type,
+					.types_count = 1,
+					.fetched_wall_ns = 2};
+	struct world world;
+
+	(void)state;
+	limited(&world, "  limits: {nvidia.com/gpu: 100}\n", ANY_ON_DEMAND);
+	want_three(&world);
+	while (world_answer(&world))
+		;
+	core_catalog(world.core, &catalog);
+	world_queue(&world, 95);
+	world_run(&world, 10 * NS_PER_S);
+	assert_int_equal(world.launch_calls, 1);
+	assert_string_equal(world_policy(&world)->held,
+			    "NodePool web limits nvidia.com/gpu and how much of it something has "
+			    "that runs or is coming is not known");
+	world_free(&world);
+}
+
+static void a_type_with_unknown_gpus_is_not_bought(void **state)
+{
+	struct world world;
+
+	(void)state;
+	limited(&world, "  limits: {nvidia.com/gpu: 100}\n",
+		"      - {key: node.kubernetes.io/instance-type, operator: In, values: "
+		"[p5.48xlarge]}\n");
+	want_three(&world);
+	assert_int_equal(world.launch_calls, 0);
+	assert_non_null(strstr(world_policy(&world)->held, "limits nvidia.com/gpu to 100"));
+	world_free(&world);
+}
+
 static void launches_per_minute_slide(void **state)
 {
 	struct world world;
@@ -505,6 +635,12 @@ int main(void)
 		cmocka_unit_test(what_the_requirements_leave_no_more_counts),
 		cmocka_unit_test(overrides_that_would_pass_a_limit_are_left_out),
 		cmocka_unit_test(the_memory_of_the_pool_is_not_passed),
+		cmocka_unit_test(the_gpus_of_the_pool_are_not_passed),
+		cmocka_unit_test(gpus_that_run_count_after_a_restart),
+		cmocka_unit_test(overrides_with_too_many_gpus_are_left_out),
+		cmocka_unit_test(an_open_order_takes_the_most_gpus_it_may_have),
+		cmocka_unit_test(gpus_of_an_unknown_type_hold),
+		cmocka_unit_test(a_type_with_unknown_gpus_is_not_bought),
 		cmocka_unit_test(launches_per_minute_slide),
 		cmocka_unit_test(launches_per_minute_survive_a_restart),
 		cmocka_unit_test(launches_of_a_lost_journal_count_per_minute),

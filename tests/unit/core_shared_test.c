@@ -35,7 +35,7 @@ struct story {
 	size_t checked; /* instances of EC2 */
 	VEC(uint64_t) launched_ns;
 	uint32_t per_minute;
-	double usd, cpus, nodes; /* INFINITY: no limit */
+	double usd, cpus, nodes, gpus; /* INFINITY: no limit */
 	uint64_t leads, launches;
 	char what[64];
 };
@@ -84,6 +84,9 @@ static void check(struct story *story)
 		fail_msg("%s: %g USD an hour, %g may be", story->what, usd, story->usd);
 	if (cpus > story->cpus + 1e-9)
 		fail_msg("%s: %g vCPUs, %g may be", story->what, cpus, story->cpus);
+	/* A type has one GPU for two vCPUs. */
+	if (cpus / 2 > story->gpus)
+		fail_msg("%s: %g GPUs, %g may be", story->what, cpus / 2, story->gpus);
 	if (nodes > story->nodes)
 		fail_msg("%s: %g nodes, %g may be", story->what, nodes, story->nodes);
 }
@@ -345,7 +348,7 @@ static void limits_are_used(struct story *story)
 			cpus += cpus_of(&it->view);
 		}
 	/* 10 minutes, of which what was promised before takes at most two. */
-	if (usd + 0.07 < story->usd && cpus + 4 < story->cpus &&
+	if (usd + 0.07 < story->usd && cpus + 4 < story->cpus && cpus / 2 + 2 < story->gpus &&
 	    ec2_alive(&story->site.ec2) < story->nodes &&
 	    ec2_alive(&story->site.ec2) < 6 * story->per_minute)
 		fail_msg("%s: %g of %g USD, %g of %g vCPUs, %u a minute: %s, %s", story->what, usd,
@@ -367,14 +370,17 @@ static void story_new(struct story *story, uint64_t run)
 	story->cpus = random_below(3) ? INFINITY : 2 * (1 + random_below(16));
 	story->per_minute = random_below(2) ? 12 : 2 + random_below(9);
 	story->nodes = random_below(3) ? INFINITY : 1 + random_below(16);
+	story->gpus = random_below(3) ? INFINITY : 1 + random_below(16);
 	story->web = story->api = 5;
 	limits.launches_per_minute = story->per_minute;
 	limits.usd_per_hour = story->usd;
 	text_add_bytes(&pool, WORLD_POOL, (size_t)(strstr(WORLD_POOL, "  template:") - WORLD_POOL));
-	if (!isinf(story->cpus) || !isinf(story->nodes))
+	if (!isinf(story->cpus) || !isinf(story->nodes) || !isinf(story->gpus))
 		text_add(&pool, "  limits:\n");
 	if (!isinf(story->cpus))
 		text_printf(&pool, "    cpu: %g\n", story->cpus);
+	if (!isinf(story->gpus))
+		text_printf(&pool, "    nvidia.com/gpu: %g\n", story->gpus);
 	if (!isinf(story->nodes))
 		text_printf(&pool, "    nodes: %g\n", story->nodes);
 	text_add(&pool, strstr(WORLD_POOL, "  template:"));

@@ -83,6 +83,48 @@ static void nodes_are_not_passed_by_a_successor(void **state)
 	site_free(&site);
 }
 
+static void gpus_are_not_passed_by_a_successor(void **state)
+{
+	_cleanup_text_ struct text pool = {0};
+	struct core_limits limits = limits_of();
+	struct site site;
+	uint32_t launched;
+
+	(void)state;
+	limits_pool(&pool, "nvidia.com/gpu", 8);
+	site_new(&site, pool.data, &limits);
+	launched = after_a_takeover(&site);
+	assert_in_range(launched, 7, 8); /* one each */
+	site_free(&site);
+}
+
+/* A leader that did not limit them promised nothing of them. */
+static void gpus_wait_for_a_leader_that_did_not_limit_them(void **state)
+{
+	_cleanup_text_ struct text pool = {0};
+	struct core_limits limits = limits_of();
+	struct site site;
+
+	(void)state;
+	limits_pool(&pool, "nvidia.com/gpu", 8);
+	site_new(&site, pool.data, &limits);
+	text_add(&site.record, "{\"v\":1,\"epoch\":1,\"ahead\":{\"launches\":0,\"usd\":0,"
+			       "\"pools\":{\"web\":[0,0,0]}},\"lanes\":{}}");
+	site.epoch = 1;
+	lead(&site, 0);
+	say(&site, 1000, 5, NS_PER_S);
+	assert_int_equal(answered(&site, 0), 0);
+	site_advance(&site, 60 * NS_PER_S);
+	world_describe(&site.cores[0]);
+	for (int n = 0; n < 8; n++) {
+		say(&site, 1000, 5, 300 * NS_PER_MS);
+		answered(&site, 0);
+		world_record(&site.cores[0], &site.record);
+	}
+	assert_in_range(ec2_alive(&site.ec2), 7, 8);
+	site_free(&site);
+}
+
 static void dollars_an_hour_are_not_passed_by_a_successor(void **state)
 {
 	struct core_limits limits = limits_of();
@@ -320,6 +362,8 @@ int main(void)
 		cmocka_unit_test(launches_a_minute_are_not_passed_by_a_successor),
 		cmocka_unit_test(a_pool_is_not_filled_beyond_its_limit_by_a_successor),
 		cmocka_unit_test(nodes_are_not_passed_by_a_successor),
+		cmocka_unit_test(gpus_are_not_passed_by_a_successor),
+		cmocka_unit_test(gpus_wait_for_a_leader_that_did_not_limit_them),
 		cmocka_unit_test(dollars_an_hour_are_not_passed_by_a_successor),
 		cmocka_unit_test(what_was_answered_counts_before_it_is_shown),
 		cmocka_unit_test(what_one_core_was_shown_counts_for_one_that_was_not),

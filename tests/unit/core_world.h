@@ -562,8 +562,16 @@ static inline void world_catalog(struct world *world)
 		world_offering("c5.xlarge", "us-east-1a", CAPACITY_ON_DEMAND, 4, 0.17),
 		world_offering("p5.48xlarge", "us-east-1a", CAPACITY_ON_DEMAND, 192, 98),
 	};
-	struct catalog catalog = {
-		.offerings = offerings, .count = ARRAY_SIZE(offerings), .fetched_wall_ns = 1};
+	/* Of p5.48xlarge no more is known. */
+	const struct instance_type types[] = {
+		{.name = "c5.xlarge", .vcpus = 4, .gpus = {"nvidia", "t4", 2, 0}},
+		{.name = "m5.large", .vcpus = 2, .gpus = {"nvidia", "t4", 1, 0}},
+	};
+	struct catalog catalog = {.offerings = offerings,
+				  .count = ARRAY_SIZE(offerings),
+				  .types = types,
+				  .types_count = ARRAY_SIZE(types),
+				  .fetched_wall_ns = 1};
 
 	core_catalog(world->core, &catalog);
 }

@@ -67,6 +67,7 @@ bool is_of_before(const struct core *core, const struct instance *instance)
 void before_found(struct core *core, const struct instance *instance)
 {
 	struct pool_state *pool = pool_find(core, instance->pool);
+	const double *resources;
 
 	if (!is_of_before(core, instance))
 		return;
@@ -79,6 +80,9 @@ void before_found(struct core *core, const struct instance *instance)
 	core->found[SHARED_CPUS(pool)] += instance->vcpus;
 	core->found[SHARED_MEMORY(pool)] += (double)instance->memory_mib;
 	core->found[SHARED_NODES(pool)]++;
+	resources = pool_resources_of(pool, instance->instance_type);
+	for (size_t i = 0; resources && i < POOL_RESOURCES; i++)
+		core->found[SHARED_RESOURCE(pool, i)] += resources[i];
 }
 
 void before_ends(struct core *core, uint64_t asked_ns)
@@ -114,8 +118,10 @@ double promise_left(const struct core *core, size_t shared)
 void promise_spend(struct core *core, const struct open_order *open)
 {
 	const struct pool_state *pool = pool_find(core, open->order.pool);
-	double count = open->order.count;
+	double count = open->order.count, worst[POOL_RESOURCES] = {0};
 
+	if (pool)
+		order_resources(pool, open, worst);
 	for (int kind = 0; kind < PROMISE_KINDS; kind++) {
 		double *left = core->promises[kind].left;
 
@@ -127,6 +133,8 @@ void promise_spend(struct core *core, const struct open_order *open)
 		left[SHARED_CPUS(pool)] -= count * open->vcpus_worst;
 		left[SHARED_MEMORY(pool)] -= count * (double)open->memory_mib_worst;
 		left[SHARED_NODES(pool)] -= count;
+		for (size_t i = 0; i < POOL_RESOURCES; i++)
+			left[SHARED_RESOURCE(pool, i)] -= count * worst[i];
 	}
 }
 

@@ -2,7 +2,7 @@
 /*
  * In the lease's record: what a successor has to count that EC2 may not show it yet. "ahead" has a
  * number for each limit that lanes share; or the key of the one lane that it is all left to; or
- * null, when there was no limit.
+ * null, when there was no limit. Of a pool: vCPUs, memory, nodes, and by name what else it limits.
  */
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -40,6 +40,31 @@ static void tally_launch(struct core *core, struct tally *tallies, const char *p
 	tally_add(&tallies[SHARED_NODES(pool)], lane, amounts[4]);
 }
 
+/* amounts: of each; NULL or NaN: not known. */
+static void tally_resources(struct core *core, struct tally *tallies, const char *pool_name,
+			    uint64_t lane, double count, const double *amounts)
+{
+	const struct pool_state *pool = pool_find(core, pool_name);
+
+	if (!pool || !pool->resources_limited)
+		return;
+	for (size_t i = 0; i < POOL_RESOURCES; i++)
+		tally_add(&tallies[SHARED_RESOURCE(pool, i)], lane,
+			  count > 0 ? count * (amounts ? amounts[i] : NAN) : 0);
+}
+
+static void tally_order(struct core *core, struct tally *tallies, const struct open_order *open)
+{
+	const struct pool_state *pool = pool_find(core, open->order.pool);
+	double worst[POOL_RESOURCES];
+
+	if (!pool)
+		return;
+	order_resources(pool, open, worst);
+	tally_resources(core, tallies, open->order.pool, open->lane->key, order_coming(open),
+			worst);
+}
+
 static void tally_orders(struct core *core, struct tally *tallies)
 {
 	vec_for_each (it, &core->orders) {
@@ -50,6 +75,7 @@ static void tally_orders(struct core *core, struct tally *tallies)
 					  coming * (double)(*it)->memory_mib_worst, coming};
 
 		tally_launch(core, tallies, (*it)->order.pool, (*it)->lane->key, amounts);
+		tally_order(core, tallies, *it);
 	}
 }
 
@@ -60,10 +86,15 @@ static void tally_young(struct core *core, struct tally *tallies)
 		const struct instance *instance = *it;
 		const double amounts[] = {0, instance->usd_per_hour, instance->vcpus,
 					  (double)instance->memory_mib, 1};
+		const struct pool_state *pool;
 
-		if (instance->lane && instance->sequence > instance->lane->seen &&
-		    instance_billed(instance))
-			tally_launch(core, tallies, instance->pool, instance->lane->key, amounts);
+		if (!instance->lane || instance->sequence <= instance->lane->seen ||
+		    !instance_billed(instance))
+			continue;
+		pool = pool_find(core, instance->pool);
+		tally_launch(core, tallies, instance->pool, instance->lane->key, amounts);
+		tally_resources(core, tallies, instance->pool, instance->lane->key, 1,
+				pool ? pool_resources_of(pool, instance->instance_type) : NULL);
 	}
 }
 
@@ -77,23 +108,29 @@ static void tally_before(const struct core *core, struct tally *tallies)
 	}
 }
 
-static void tally_policies(struct core *core, struct tally *tallies)
+/* It may launch. */
+static void tally_lane(struct core *core, struct tally *tallies, const char *pool_name,
+		       const struct lane *lane)
 {
 	static const double nothing[5];
 
+	tally_launch(core, tallies, pool_name, lane->key, nothing);
+	tally_resources(core, tallies, pool_name, lane->key, 0, NULL);
+}
+
+static void tally_policies(struct core *core, struct tally *tallies)
+{
 	for (size_t i = 0; i < core->policies_count; i++)
 		if (core->policies[i].pool)
-			tally_launch(core, tallies, core->policies[i].policy->pool,
-				     core->policies[i].lane->key, nothing);
+			tally_lane(core, tallies, core->policies[i].policy->pool,
+				   core->policies[i].lane);
 	for (size_t i = 0; i < core->pools_count; i++) {
 		const struct pool_state *pool = &core->pools[i];
 
 		if (pool->warm)
-			tally_launch(core, tallies, pool->pool->name, pool->warm->state.lane->key,
-				     nothing);
+			tally_lane(core, tallies, pool->pool->name, pool->warm->state.lane);
 		if (pool->fixed)
-			tally_launch(core, tallies, pool->pool->name, pool->fixed->state.lane->key,
-				     nothing);
+			tally_lane(core, tallies, pool->pool->name, pool->fixed->state.lane);
 	}
 }
 
@@ -118,6 +155,8 @@ static double limit_of(const struct core *core, size_t shared)
 	pool = state->pool;
 	if (shared == SHARED_NODES(state))
 		return limit_of_nodes(pool);
+	if (shared >= SHARED_RESOURCE(state, 0))
+		return state->resource_limits[shared - SHARED_RESOURCE(state, 0)];
 	if (shared == SHARED_CPUS(state))
 		return pool->cpu_limited ? pool->limit_cpus : INFINITY;
 	return pool->memory_limited ? pool->limit_memory_bytes / (1 << 20) : INFINITY;
@@ -134,6 +173,8 @@ static double used_of(struct core *core, size_t shared)
 	pool = pool_of(core, shared);
 	if (shared == SHARED_NODES(pool))
 		return pool->usage.nodes;
+	if (shared >= SHARED_RESOURCE(pool, 0))
+		return pool->usage.resources[shared - SHARED_RESOURCE(pool, 0)];
 	return shared == SHARED_CPUS(pool) ? pool->usage.cpus : pool->usage.memory_mib;
 }
 
@@ -184,6 +225,24 @@ static void share_write(const struct tally *tally, double promised, struct text 
 		text_printf(out, "\"%016llx\"", (unsigned long long)tally->lane);
 }
 
+static void resources_write(const struct pool_state *pool, const struct tally *tallies,
+			    const double *promised, size_t first, struct text *out)
+{
+	const char *separator = ",{";
+
+	for (size_t i = 0; i < POOL_RESOURCES; i++) {
+		if (isinf(pool->resource_limits[i]))
+			continue;
+		text_add(out, separator);
+		text_add_json(out, pool_resource_text(i));
+		text_add_char(out, ':');
+		share_write(&tallies[first + i], promised[first + i], out);
+		separator = ",";
+	}
+	if (pool->resources_limited)
+		text_add_char(out, '}');
+}
+
 static void pools_write(const struct core *core, const struct tally *tallies,
 			const double *promised, struct text *out)
 {
@@ -200,11 +259,12 @@ static void pools_write(const struct core *core, const struct tally *tallies,
 		first = false;
 		text_add_json(out, pool->pool->name);
 		text_add(out, ":[");
-		for (size_t j = cpus; j < cpus + SHARED_OF_POOL; j++) {
+		for (size_t j = cpus; j <= SHARED_NODES(pool); j++) {
 			if (j > cpus)
 				text_add_char(out, ',');
 			share_write(&tallies[j], promised[j], out);
 		}
+		resources_write(pool, tallies, promised, SHARED_RESOURCE(pool, 0), out);
 		text_add_char(out, ']');
 	}
 }
@@ -271,6 +331,30 @@ static int share_take(struct core *core, const cJSON *item, size_t shared, bool 
 	return 0;
 }
 
+/* Of a leader that did not limit it, it may be without end. */
+static int resources_take(struct core *core, const struct pool_state *pool, const cJSON *of_pool,
+			  bool apply)
+{
+	const cJSON *resources = cJSON_GetArrayItem(of_pool, 3);
+	int r = 0;
+
+	if (resources && !cJSON_IsObject(resources))
+		return -EBADMSG;
+	for (size_t i = 0; i < POOL_RESOURCES && r == 0; i++) {
+		const char *name = pool_resource_text(i);
+		const cJSON *item = cJSON_GetObjectItemCaseSensitive(resources, name);
+		size_t shared = SHARED_RESOURCE(pool, i);
+		bool silent = of_pool && !item && !isinf(pool->resource_limits[i]);
+
+		r = share_take(core, item, shared, apply);
+		if (apply && silent) {
+			core->before[shared].amount = INFINITY;
+			core->has_before = true;
+		}
+	}
+	return r;
+}
+
 /* A record of a version that did not promise anything has none. */
 int allowance_read(struct core *core, const struct cJSON *ahead, bool apply)
 {
@@ -289,9 +373,11 @@ int allowance_read(struct core *core, const struct cJSON *ahead, bool apply)
 
 		if (item && !cJSON_IsArray(item))
 			return -EBADMSG;
-		for (int j = 0; j < SHARED_OF_POOL && r == 0; j++)
+		for (int j = 0; j < 3 && r == 0; j++)
 			r = share_take(core, cJSON_GetArrayItem(item, j),
 				       SHARED_CPUS(pool) + (size_t)j, apply);
+		if (r == 0)
+			r = resources_take(core, pool, item, apply);
 	}
 	return r;
 }

@@ -40,6 +40,7 @@ static void pools_new(struct core *core)
 		struct pool_state *state = &core->pools[core->pools_count++];
 
 		state->pool = pool;
+		pool_resources_new(state);
 		if (!pool_find(core, pool->name))
 			map_put(&core->pools_by_name, hash_text(pool->name), state);
 		for (size_t i = 0; i < core->classes_count; i++)
@@ -190,6 +191,7 @@ void core_free(struct core *core)
 	wants_free(core);
 	for (size_t i = 0; i < core->pools_count; i++) {
 		vec_free(&core->pools[i].offerings);
+		vec_free(&core->pools[i].types);
 		vec_free(&core->pools[i].values);
 		vec_free(&core->pools[i].leads);
 		for (int t = 0; t < CAPACITY_TYPES; t++)
@@ -260,6 +262,7 @@ void core_catalog(struct core *core, const struct catalog *catalog)
 		for (size_t i = 0; i < catalog->count; i++)
 			offering_take(pool, &catalog->offerings[i]);
 		values_rebuild(pool);
+		pool_resources_rebuild(pool, catalog);
 	}
 	quotas_see(core, catalog);
 	vec_for_each (it, &core->instances)

@@ -89,6 +89,7 @@ struct room {
 	double cpus, memory_mib, usd_hour, usd_day; /* INFINITY: no limit; dollars an hour */
 	double usd_day_spent;
 	double nodes;
+	double resources[POOL_RESOURCES];
 };
 enum room_kind {
 	ROOM_USD_HOUR = 1,
@@ -98,7 +99,8 @@ enum room_kind {
 	ROOM_SUBNET = 16,
 	ROOM_QUOTA = 32,
 	ROOM_NODES = 64,
-	ROOM_ALL = 127
+	ROOM_RESOURCES = 128, /* the first of POOL_RESOURCES bits */
+	ROOM_ALL = (ROOM_RESOURCES << POOL_RESOURCES) - 1
 };
 uint32_t offer_room(const struct offer *offer, const struct room *room, uint32_t kinds);
 struct subnet_state *subnet_find(const struct core *core, const char *id);
@@ -106,6 +108,18 @@ void subnets_see(struct core *core, const struct class_view *view);
 struct quota_state *quota_find(struct core *core, const char *instance_type,
 			       enum capacity_type type);
 void quotas_see(struct core *core, const struct catalog *catalog);
+
+/* ---- pool_resources.c: what a pool limits beside cpu, memory and nodes ---- */
+const char *pool_resource_text(size_t resource); /* "nvidia.com/gpu" */
+void pool_resources_new(struct pool_state *pool);
+void pool_resources_rebuild(struct pool_state *pool, const struct catalog *catalog);
+/* POOL_RESOURCES amounts; NULL: of a type that is not known, or of a pool that limits none. */
+const double *pool_resources_of(const struct pool_state *pool, const char *type);
+/* The most that one instance of it may have; NaN: one of its types is not known. */
+void order_resources(const struct pool_state *pool, const struct open_order *open,
+		     double worst[POOL_RESOURCES]);
+/* amounts: of each; NULL or NaN: not known. */
+void count_resources(struct pool_state *pool, double count, const double *amounts);
 
 /* ---- dry_run.c ---- */
 void dry_run(struct core *core, struct policy_state *policy, const struct launch_plan *plan);

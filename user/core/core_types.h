@@ -134,6 +134,7 @@ struct offer {
 	struct quota_state *quota; /* NULL: none is known */
 	enum reservation_kind reservation; /* of CAPACITY_RESERVED: */
 	uint32_t reserved; /* instances that it has room for; 0: no reservation */
+	const double *resources; /* pool_resources_of() its type */
 };
 struct offers {
 	VEC(struct offer) list;
@@ -164,9 +165,19 @@ struct timing {
 	double usd_before_serving;
 };
 
+/* What a node may have beside cpu and memory, each with its place (pool_resource_text()). */
+#define POOL_RESOURCES 9
+
+struct type_resources {
+	char name[32];
+	double amounts[POOL_RESOURCES];
+};
+
 /* What runs or is coming in one pool. */
 struct usage_now {
 	double cpus, memory_mib;
+	double resources[POOL_RESOURCES]; /* only of a pool that limits one of them */
+	bool resources_unknown;
 	uint32_t nodes;
 	bool size_unknown;
 };
@@ -188,6 +199,9 @@ struct pool_state {
 	double spot_share; /* of what runs or is coming, at the last launch; NaN: nothing is */
 	struct class_state *class;
 	struct usage_now usage;
+	double resource_limits[POOL_RESOURCES]; /* INFINITY: none */
+	bool resources_limited;
+	VEC(struct type_resources) types; /* then: all of the catalog, by name */
 	VEC(struct offering) offerings; /* those that the requirements leave */
 	VEC(uint64_t) values; /* of each, one for each requirement with minValues: its value */
 	struct offers offers[CAPACITY_TYPES]; /* placed, not out of capacity, by price */
@@ -412,14 +426,15 @@ struct launch_count {
 };
 
 /* What the lanes share, each a number of its own: launches in a minute, dollars, and of each pool
- * vCPUs, memory and nodes. */
+ * vCPUs, memory, nodes and what a node may have beside those. */
 #define SHARED_LAUNCHES 0
 #define SHARED_USD 1
 #define SHARED_OF_ALL 2
-#define SHARED_OF_POOL 3
+#define SHARED_OF_POOL (3 + POOL_RESOURCES)
 #define SHARED_CPUS(pool) (SHARED_OF_ALL + SHARED_OF_POOL * (size_t)((pool)-core->pools))
 #define SHARED_MEMORY(pool) (SHARED_CPUS(pool) + 1)
 #define SHARED_NODES(pool) (SHARED_CPUS(pool) + 2)
+#define SHARED_RESOURCE(pool, i) (SHARED_CPUS(pool) + 3 + (i))
 
 /* How much of one of these, and whose it is. */
 struct share {
@@ -644,6 +659,7 @@ struct launch_plan {
 	uint32_t start_vcpus, start_nodes;
 	uint64_t start_memory_mib;
 	double start_usd;
+	double start_resources[POOL_RESOURCES];
 	struct source_choice sources[SOURCE_COUNT]; /* what each source gives, and in which time */
 	uint32_t vcpus_worst;
 	uint64_t memory_mib_worst;

@@ -46,11 +46,14 @@ static void count_usd(struct core *core, double *sum, double count, double usd)
 
 static void count_instance(struct core *core, const struct instance *instance)
 {
+	struct pool_state *pool = pool_find(core, instance->pool);
 	struct quota_state *quota;
 
 	if (!instance_billed(instance))
 		return;
-	count_pool(pool_find(core, instance->pool), 1, instance->vcpus, instance->memory_mib);
+	count_pool(pool, 1, instance->vcpus, instance->memory_mib);
+	if (pool)
+		count_resources(pool, 1, pool_resources_of(pool, instance->instance_type));
 	before_found(core, instance);
 	count_usd(core, &core->usd_running, 1, instance->usd_per_hour);
 	if (instance->subnet && instance->known_ns > instance->subnet->seen_ns)
@@ -89,12 +92,17 @@ static void count_overrides(struct core *core, const struct launch_override *ove
 
 void counts_ordered(struct core *core, const struct open_order *open)
 {
+	struct pool_state *pool = pool_find(core, open->order.pool);
 	uint32_t coming = order_coming(open);
+	double worst[POOL_RESOURCES];
 
 	if (!core->counted || !coming)
 		return;
-	count_pool(pool_find(core, open->order.pool), coming, open->vcpus_worst,
-		   open->memory_mib_worst);
+	count_pool(pool, coming, open->vcpus_worst, open->memory_mib_worst);
+	if (pool) {
+		order_resources(pool, open, worst);
+		count_resources(pool, coming, worst);
+	}
 	count_usd(core, &core->usd_coming, coming, open->usd_worst);
 	count_overrides(core, open->order.overrides.at, open->order.overrides.count,
 			open->order.capacity_type, coming);

@@ -164,6 +164,7 @@ static void offer_add(struct core *core, const struct pool_state *pool,
 	set_text(offer->override.launch_template, template->name);
 	offer->override.usd_per_hour = offering->usd_per_hour;
 	offer->override.priority = -1;
+	offer->resources = pool_resources_of(pool, offering->instance_type);
 	offer->reservation = reservation ? reservation->kind : RESERVATION_DEFAULT;
 	offer->reserved = reservation ? reservation->available : 0;
 	offer->subnet = subnet_find(core, subnet->id);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How many, and from which offers: within launches per minute, the largest surge, dollars per hour
- * and day, the pool's cpu and memory, free addresses and quotas. EC2 may choose any override of a
+ * and day, what the pool limits, free addresses and quotas. EC2 may choose any override of a
  * call, so the limits are held with the largest and dearest one that is left in it.
  */
 #include <math.h>
@@ -51,6 +51,10 @@ static uint32_t kinds_below(const struct offers *offers, const struct record *re
 		if (most_that_fit(offers, record, plan->capacity_type, room, ROOM_BRAKES[i].kind) <
 		    wanted)
 			kinds |= ROOM_BRAKES[i].kind;
+	for (size_t i = 0; i < POOL_RESOURCES; i++)
+		if (!isinf(room->resources[i]) && most_that_fit(offers, record, plan->capacity_type,
+								room, ROOM_RESOURCES << i) < wanted)
+			kinds |= ROOM_RESOURCES << i;
 	return kinds;
 }
 
@@ -59,6 +63,8 @@ static void note_brakes(struct launch_plan *plan, uint32_t kinds)
 	for (size_t i = 0; i < ARRAY_SIZE(ROOM_BRAKES); i++)
 		if (kinds & ROOM_BRAKES[i].kind)
 			plan->brakes |= 1U << ROOM_BRAKES[i].brake;
+	if (kinds >= ROOM_RESOURCES)
+		plan->brakes |= 1U << BRAKE_POOL_LIMITS;
 }
 
 static void hold_for_usd(struct core *core, struct launch_plan *plan, const struct offers *offers,
@@ -107,6 +113,19 @@ static void hold_for_subnet(struct launch_plan *plan, const struct offers *offer
 		  subnet->id, subnet->free_addresses, subnet->taken);
 }
 
+static void hold_for_resource(struct launch_plan *plan, const struct pool_state *pool,
+			      const struct room *room, uint32_t kinds)
+{
+	size_t i = 0;
+
+	while (!(kinds & ROOM_RESOURCES << i))
+		i++;
+	plan_hold(plan, "limit:resource", BRAKE_COUNT,
+		  "NodePool %s limits %s to %g: %g are left, no type is known to need no more",
+		  pool->pool->name, pool_resource_text(i), pool->resource_limits[i],
+		  MAX(room->resources[i], 0));
+}
+
 /* The limit that leaves no room for a single one says why nothing is launched. */
 static void hold_for_room(struct core *core, struct launch_plan *plan,
 			  const struct pool_state *pool, const struct offers *offers,
@@ -124,6 +143,8 @@ static void hold_for_room(struct core *core, struct launch_plan *plan,
 		plan_hold(plan, "limit:nodes", BRAKE_COUNT,
 			  "NodePool %s limits nodes to %g: %g are left", pool->pool->name,
 			  limit_of_nodes(pool->pool), MAX(room->nodes, 0));
+	else if (kinds >= ROOM_RESOURCES)
+		hold_for_resource(plan, pool, room, kinds);
 	else if (kinds & ROOM_QUOTA)
 		hold_for_quota(plan, offers);
 	else if (kinds & ROOM_SUBNET)
@@ -136,12 +157,21 @@ static void hold_for_room(struct core *core, struct launch_plan *plan,
 
 /* ---- the plan ---- */
 
+/* What is not limited is not counted; what leaders before had no limit for may be without end. */
+static double limit_left(const struct core *core, const struct lane *lane, double limit,
+			 double used, size_t shared)
+{
+	if (isinf(limit))
+		return INFINITY;
+	return limit - used - MIN(before_left(core, lane, shared), limit);
+}
+
 /* For an order in that lane. */
 static struct room room_of(struct core *core, const struct lane *lane,
 			   const struct pool_state *pool, struct moment now)
 {
 	const struct core_limits *limits = &core->config.limits;
-	struct room room = {INFINITY, INFINITY, INFINITY, INFINITY, 0, INFINITY};
+	struct room room = {INFINITY, INFINITY, INFINITY, INFINITY, 0, INFINITY, {0}};
 	double usd = core->usd_running + core->usd_coming + before_left(core, lane, SHARED_USD);
 
 	if (pool->pool->cpu_limited)
@@ -151,8 +181,11 @@ static struct room room_of(struct core *core, const struct lane *lane,
 		room.memory_mib = pool->pool->limit_memory_bytes / (1 << 20) -
 				  pool->usage.memory_mib -
 				  before_left(core, lane, SHARED_MEMORY(pool));
-	room.nodes = limit_of_nodes(pool->pool) - pool->usage.nodes -
-		     before_left(core, lane, SHARED_NODES(pool));
+	room.nodes = limit_left(core, lane, limit_of_nodes(pool->pool), pool->usage.nodes,
+				SHARED_NODES(pool));
+	for (size_t i = 0; i < POOL_RESOURCES; i++)
+		room.resources[i] = limit_left(core, lane, pool->resource_limits[i],
+					       pool->usage.resources[i], SHARED_RESOURCE(pool, i));
 	if (!isinf(limits->usd_per_hour))
 		room.usd_hour = limits->usd_per_hour - usd;
 	if (isinf(limits->usd_per_day))
@@ -162,6 +195,15 @@ static struct room room_of(struct core *core, const struct lane *lane,
 	room.usd_day_spent = spend_last_day(&core->spend, now.wall_ns);
 	room.usd_day = limits->usd_per_day - room.usd_day_spent - usd;
 	return room;
+}
+
+static const char *limited_resource(const struct pool_state *pool)
+{
+	size_t i = 0;
+
+	while (isinf(pool->resource_limits[i]))
+		i++;
+	return pool_resource_text(i);
 }
 
 /* A limit cannot be held against what is not known. */
@@ -182,6 +224,11 @@ static bool hold_for_unknown(const struct core *core, const struct pool_state *p
 			  "NodePool %s has limits and the size of something in it that runs or is "
 			  "coming is not known",
 			  pool->pool->name);
+	else if (pool->resources_limited && pool->usage.resources_unknown)
+		plan_hold(plan, "limit:resource-size", BRAKE_POOL_LIMITS,
+			  "NodePool %s limits %s and how much of it something has that runs or is "
+			  "coming is not known",
+			  pool->pool->name, limited_resource(pool));
 	else
 		return false;
 	return true;
@@ -212,6 +259,11 @@ static struct room room_promised(const struct core *core, const struct pool_stat
 							  (double)plan->start_memory_mib);
 	within.usd_hour = MIN(room->usd_hour, promise_left(core, SHARED_USD) - plan->start_usd);
 	within.nodes = MIN(room->nodes, promise_left(core, SHARED_NODES(pool)) - plan->start_nodes);
+	for (size_t i = 0; i < POOL_RESOURCES; i++)
+		if (!isinf(room->resources[i]))
+			within.resources[i] = MIN(room->resources[i],
+						  promise_left(core, SHARED_RESOURCE(pool, i)) -
+							  plan->start_resources[i]);
 	return within;
 }
 
@@ -227,6 +279,8 @@ static void want_room(struct core *core, const struct pool_state *pool, const st
 			promise_want(core, SHARED_USD, count * override->usd_per_hour);
 		promise_want(core, SHARED_CPUS(pool), count * override->vcpus);
 		promise_want(core, SHARED_MEMORY(pool), count * (double) override->memory_mib);
+		for (size_t i = 0; offer->resources && i < POOL_RESOURCES; i++)
+			promise_want(core, SHARED_RESOURCE(pool, i), count * offer->resources[i]);
 	}
 }
 
@@ -238,6 +292,8 @@ static void room_less_starts(struct room *room, const struct launch_plan *plan)
 	room->usd_hour -= plan->start_usd;
 	room->usd_day -= plan->start_usd;
 	room->nodes -= plan->start_nodes;
+	for (size_t i = 0; i < POOL_RESOURCES; i++)
+		room->resources[i] -= plan->start_resources[i];
 }
 
 static void hold_for_values(const struct pool_state *pool, const struct missing_values *missing,

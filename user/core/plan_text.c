@@ -34,6 +34,13 @@ void say_pool(const struct pool_state *pool, const struct room *room, uint32_t k
 		line_add(out, size, "NodePool %s nodes: %u of %g run or are coming: %s",
 			 pool->pool->name, pool->usage.nodes, limit_of_nodes(pool->pool),
 			 bound_text(kinds & ROOM_NODES));
+	for (size_t i = 0; i < POOL_RESOURCES; i++)
+		if (!isinf(room->resources[i]))
+			line_add(out, size,
+				 "NodePool %s %s: %g of %g in use or coming, %g left: %s",
+				 pool->pool->name, pool_resource_text(i), pool->usage.resources[i],
+				 pool->resource_limits[i], MAX(room->resources[i], 0),
+				 bound_text(kinds & ROOM_RESOURCES << i));
 }
 
 void say_usd(const struct core *core, const struct room *room, const struct launch_plan *plan,
@@ -69,6 +76,15 @@ void say_before(const struct core *core, const struct lane *lane, const struct p
 			 "of the leader before, as EC2 may not show it yet: %g launches, %.4g USD "
 			 "an hour, %g vCPUs of this NodePool at most",
 			 launches, usd, cpus);
+	for (size_t i = 0; i < POOL_RESOURCES; i++) {
+		double amount = before_left(core, lane, SHARED_RESOURCE(pool, i));
+
+		if (!isinf(pool->resource_limits[i]) && amount > 0)
+			line_add(out, size,
+				 "of the leader before, as EC2 may not show it yet: %g %s of this "
+				 "NodePool at most",
+				 amount, pool_resource_text(i));
+	}
 }
 
 void say_addresses(const struct launch_plan *plan, uint32_t kinds, uint32_t wanted, char *out,

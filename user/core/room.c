@@ -90,6 +90,21 @@ static double left_of(uint32_t all, uint32_t taken)
 	return all - MIN(all, taken);
 }
 
+/* More than the limit may be in use, when it was lowered: then nothing is added, of any type. */
+static double times_resources(const struct offer *offer, const struct room *room, uint32_t kinds)
+{
+	double most = INFINITY;
+
+	for (size_t i = 0; i < POOL_RESOURCES; i++) {
+		if (!(kinds & ROOM_RESOURCES << i) || isinf(room->resources[i]))
+			continue;
+		if (!offer->resources || room->resources[i] < 0)
+			return 0;
+		most = MIN(most, times(room->resources[i], offer->resources[i]));
+	}
+	return most;
+}
+
 /* How many instances of this offer the limits of that kind leave room for. */
 uint32_t offer_room(const struct offer *offer, const struct room *room, uint32_t kinds)
 {
@@ -108,6 +123,7 @@ uint32_t offer_room(const struct offer *offer, const struct room *room, uint32_t
 		most = MIN(most, offer->reserved);
 	if (kinds & ROOM_NODES)
 		most = MIN(most, room->nodes);
+	most = MIN(most, times_resources(offer, room, kinds));
 	if ((kinds & ROOM_SUBNET) && offer->subnet)
 		most = MIN(most, left_of(offer->subnet->free_addresses, offer->subnet->taken));
 	if ((kinds & ROOM_QUOTA) && offer->quota)

@@ -301,12 +301,14 @@ enum launch_source source_of_start(const struct pool_state *pool, const struct i
 }
 
 /* Within every limit that holds for it; a subnet's address it has already. */
-static bool start_has_room(struct core *core, const struct instance *instance,
-			   const struct launch_plan *plan, const struct room *room)
+static bool start_has_room(struct core *core, const struct pool_state *pool,
+			   const struct instance *instance, const struct launch_plan *plan,
+			   const struct room *room)
 {
 	struct offer offer = {.override = {.usd_per_hour = instance->usd_per_hour,
 					   .vcpus = instance->vcpus,
-					   .memory_mib = instance->memory_mib}};
+					   .memory_mib = instance->memory_mib},
+			      .resources = pool_resources_of(pool, instance->instance_type)};
 	struct room left = *room;
 	bool limited = !isinf(room->cpus) || !isinf(room->memory_mib);
 
@@ -320,6 +322,8 @@ static bool start_has_room(struct core *core, const struct instance *instance,
 	left.usd_hour -= plan->start_usd;
 	left.usd_day -= plan->start_usd;
 	left.nodes -= plan->start_nodes;
+	for (size_t i = 0; i < POOL_RESOURCES; i++)
+		left.resources[i] -= plan->start_resources[i];
 	offer.quota = core->quotas.count
 			      ? quota_find(core, instance->instance_type, instance->capacity_type)
 			      : NULL;
@@ -333,6 +337,7 @@ static void start_take(struct core *core, struct pool_state *pool, struct instan
 		       struct launch_plan *plan)
 {
 	struct launched_instance *start = vec_push(&plan->starts);
+	const double *resources = pool_resources_of(pool, instance->instance_type);
 
 	(void)core;
 	set_text(start->id, instance->id);
@@ -347,6 +352,8 @@ static void start_take(struct core *core, struct pool_state *pool, struct instan
 	plan->start_memory_mib += instance->memory_mib;
 	if (!isnan(instance->usd_per_hour))
 		plan->start_usd += instance->usd_per_hour;
+	for (size_t i = 0; resources && i < POOL_RESOURCES; i++)
+		plan->start_resources[i] += resources[i];
 }
 
 /* As many of plan->count as there are to start and limits leave room for. */
@@ -369,7 +376,7 @@ void plan_starts(struct core *core, const struct policy_state *policy, const str
 		if (pool->warm)
 			best_of(core, policy, pool->warm->state.lane, record, plan, now, &best);
 		best_of(core, policy, policy->lane, record, plan, now, &best);
-		if (!best || !start_has_room(core, best, plan, room))
+		if (!best || !start_has_room(core, pool, best, plan, room))
 			return;
 		start_take(core, pool, best, plan);
 	}
