@@ -69,6 +69,7 @@ struct world {
 
 	VEC(struct ec2_instance) instances;
 	VEC(struct ec2_token) tokens;
+	uint32_t group_desired, group_max, group_sets; /* of the one Auto Scaling group */
 	uint64_t mismatches; /* the same token with other parameters */
 	uint64_t next_instance;
 	uint64_t boot_ns, visible_after_ns;
@@ -187,6 +188,7 @@ static inline void world_terminate(void *arg, const struct terminate_order *orde
 	copy = vec_push(&world->terminating);
 	memcpy(copy->decision, order->decision, sizeof(copy->decision));
 	copy->number = order->number;
+	memcpy(copy->group, order->group, sizeof(copy->group));
 	vec_for_each (instance, &order->instances)
 		*vec_push(&copy->instances) = *instance;
 }
@@ -410,6 +412,54 @@ static inline bool world_answer_stop(struct world *world, int error)
 	return true;
 }
 
+/* SetDesiredCapacity as user/cloud calls it: never below what it is, never above MaxSize. */
+static inline void ec2_group_set(struct world *world, const struct launch_order *order,
+				 struct launch_result *result)
+{
+	struct world *ec2 = ec2_of(world);
+
+	if (order->desired > ec2->group_max) {
+		result->outcome = LAUNCH_REFUSED;
+		strcpy(result->error_code, "MaxSize");
+		return;
+	}
+	ec2->group_sets += order->desired > ec2->group_desired;
+	ec2->group_desired = MAX(ec2->group_desired, order->desired);
+	result->outcome = LAUNCH_UNKNOWN;
+	if (!world->fault.lose_after)
+		strcpy(result->error_code, CODE_GROUP_LAUNCHES);
+}
+
+static inline uint32_t ec2_group_members(const struct world *world)
+{
+	uint32_t count = 0;
+
+	vec_for_each (it, &world->instances)
+		count += it->view.grouped &&
+			 (it->view.state == INSTANCE_PENDING || it->view.state == INSTANCE_RUNNING);
+	return count;
+}
+
+/* The group launches what it lacks, as far as there is capacity. */
+static inline void ec2_group_works(struct world *world, uint32_t capacity)
+{
+	while (ec2_group_members(world) < MIN(world->group_desired, capacity)) {
+		struct ec2_instance *instance = vec_push(&world->instances);
+
+		snprintf(instance->view.id, sizeof(instance->view.id), "i-%017llx",
+			 (unsigned long long)++world->next_instance);
+		strcpy(instance->view.instance_type, "m5.large");
+		strcpy(instance->view.zone, "us-east-1a");
+		strcpy(instance->view.pool, "web");
+		strcpy(instance->view.policy, "web");
+		instance->view.capacity_type = CAPACITY_ON_DEMAND;
+		instance->view.launched_wall_ns = world->now.wall_ns + world->next_instance;
+		instance->view.owned = instance->view.grouped = true;
+		instance->visible_ns = world->now.mono_ns + world->visible_after_ns;
+		instance->running_ns = world->now.mono_ns + world->boot_ns;
+	}
+}
+
 /* What the caller of this order hears. The fault is of this one call. */
 static inline void ec2_answer(struct world *world, const struct launch_order *order,
 			      struct launch_result *result)
@@ -425,6 +475,8 @@ static inline void ec2_answer(struct world *world, const struct launch_order *or
 		       fault->throttle ? "RequestLimitExceeded" : "UnauthorizedOperation");
 	} else if (fault->lose_before) {
 		result->outcome = LAUNCH_UNKNOWN;
+	} else if (*order->group) {
+		ec2_group_set(world, order, result);
 	} else if (order->starts.count) {
 		ec2_start(world, order, result);
 		if (fault->lose_after || fault->unknown_state || fault->untagged) {
@@ -481,8 +533,11 @@ static inline void ec2_terminate(struct world *world, const struct terminate_ord
 {
 	vec_for_each (it, &order->instances)
 		vec_for_each (instance, &ec2_of(world)->instances)
-			if (strcmp(instance->view.id, it->id) == 0)
+			if (strcmp(instance->view.id, it->id) == 0) {
+				if (*order->group && instance->view.state != INSTANCE_TERMINATED)
+					ec2_of(world)->group_desired--;
 				instance->view.state = INSTANCE_TERMINATED;
+			}
 }
 
 /* error as core_terminated() takes it; -EAGAIN may have had its effect. */

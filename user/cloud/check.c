@@ -166,6 +166,39 @@ static void say_nothing_left(struct check *check, const struct pool *pool, size_
 	       text);
 }
 
+/* SetDesiredCapacity knows no dry run: that the group can be looked at is all that can be asked. */
+static void on_group(void *arg, const struct answer *answer)
+{
+	struct check *check = arg;
+	const struct documents *documents = check->cloud->documents;
+	const struct pool *pool = &documents->pools.at[check->pool_at];
+	struct group_view view = {0};
+	char words[512], text[CLOUD_TEXT_SIZE * 3] = "";
+	bool read = !answer->error && group_read(answer->body, answer->length, &view) == 0;
+
+	if (!read)
+		snprintf(text, sizeof(text), "DescribeAutoScalingGroups for %s: %s", check->account,
+			 answer->error ? answer_text(answer, words) : "not its answer");
+	else if (!view.found)
+		snprintf(text, sizeof(text), "there is no Auto Scaling group \"%s\" in %s",
+			 pool->auto_scaling_group, check->cloud->identity.region);
+	vec_for_each (policy, &documents->policies)
+		if (view.found && str_equal(policy->pool, pool->name) &&
+		    (uint64_t)policy->max_replicas > view.max + 1)
+			snprintf(text, sizeof(text),
+				 "MaxSize of the Auto Scaling group \"%s\" is %llu, and "
+				 "maxReplicas of "
+				 "HorizontalPodAutoscaler %s is %d",
+				 pool->auto_scaling_group, (unsigned long long)view.max,
+				 policy->name, policy->max_replicas);
+	if (*text)
+		report(check, &pool->origin, "NodePool", pool->name,
+		       "metadata.annotations.forerun.dev/auto-scaling-group", text);
+	vec_free(&view.members);
+	check->pool_at++;
+	next_pool(check);
+}
+
 /* True when a call is under way. */
 static bool check_pool(struct check *check, const struct pool *pool)
 {
@@ -180,7 +213,11 @@ static bool check_pool(struct check *check, const struct pool *pool)
 		offered++;
 		if (!resolver || !complete_override(resolver, offering, pool, &override))
 			continue;
-		ask_launch(check, pool, &override, offering->capacity_type);
+		if (pool->auto_scaling_group)
+			group_describe(check->cloud, pool->auto_scaling_group, CALL_RETRY_LITTLE,
+				       on_group, NULL, check);
+		else
+			ask_launch(check, pool, &override, offering->capacity_type);
 		return true;
 	}
 	/* A class with a problem has said so. */

@@ -26,6 +26,8 @@ static const struct service_facts FACTS[SERVICES_COUNT] = {
 	[SERVICE_ELB] = {"ELB", "ELASTIC_LOAD_BALANCING_V2", "elastic_load_balancing_v2",
 			 "elasticloadbalancing", "elasticloadbalancing", NULL},
 	[SERVICE_SQS] = {"SQS", "SQS", "sqs", "sqs", "sqs", "1.0"},
+	[SERVICE_AUTO_SCALING] = {"Auto Scaling", "AUTO_SCALING", "auto_scaling", "autoscaling",
+				  "autoscaling", NULL},
 };
 
 bool is_region(const char *text)

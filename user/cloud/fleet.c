@@ -18,6 +18,7 @@ int fleet_init(struct cloud *cloud)
 {
 	int r = loop_timer_new(cloud->loop, on_timer, cloud, &cloud->fleet.timer);
 
+	cloud->fleet.documents = cloud->documents;
 	if (r >= 0)
 		r = loop_timer_new(cloud->loop, on_warm_timer, cloud, &cloud->fleet.warm_timer);
 	return r;
@@ -98,13 +99,19 @@ static void on_fleet(void *arg, const struct answer *answer)
 	}
 }
 
-/* One call for both: what somebody launched by us, and what says which service it runs. */
-static void fleet_query(struct text *query)
+/* One call for all: what somebody launched by us, what says which service it runs, and members of
+ * Auto Scaling groups where a NodePool names one. */
+static void fleet_query(const struct cloud *cloud, struct text *query)
 {
 	form_begin(query, "DescribeInstances");
 	form_add(query, "tag-key", "Filter.1.Name");
 	form_add(query, TAG_OWNER, "Filter.1.Value.1");
 	form_add(query, TAG_SERVICE, "Filter.1.Value.2");
+	vec_for_each (pool, &cloud->documents->pools)
+		if (pool->auto_scaling_group) {
+			form_add(query, TAG_GROUP, "Filter.1.Value.3");
+			return;
+		}
 }
 
 /* Terminated ones too: EC2 shows them for about an hour, and so their end is known. */
@@ -122,7 +129,7 @@ void cloud_describe_now(struct cloud *cloud)
 	vec_clear(&fleet->gathering);
 	fleet->item = (struct instance_view){0};
 	fleet->asked_ns = time_mono_ns();
-	fleet_query(&query);
+	fleet_query(cloud, &query);
 	form_add(&query, "500", "MaxResults");
 	describe_send(cloud, &(struct describe_request){
 				     .query = query.data,
@@ -161,7 +168,7 @@ static void on_warm_timer(void *arg, uint64_t now_ns)
 	struct cloud *cloud = arg;
 	_cleanup_text_ struct text query = {0};
 
-	fleet_query(&query);
+	fleet_query(cloud, &query);
 	form_add(&query, "true", "DryRun");
 	for (int i = 0; i < WARM_CONNECTIONS && identity_ready(cloud); i++)
 		call_send(cloud, &(struct call_request){

@@ -69,10 +69,31 @@ static void take_tag(struct instance_view *item, const char *owner, const char *
 		item->pause = strcmp(value, "false") != 0;
 }
 
+/* A member of a group that a NodePool names is that NodePool's, and its policy's: there is one
+ * (documents_check()). */
+static void take_member(struct fleet *fleet)
+{
+	struct instance_view *item = &fleet->item;
+
+	if (item->owned || !*fleet->group || !fleet->documents)
+		return;
+	vec_for_each (pool, &fleet->documents->pools) {
+		if (!str_equal(pool->auto_scaling_group, fleet->group))
+			continue;
+		item->owned = item->grouped = true;
+		set_text(item->pool, pool->name);
+		vec_for_each (policy, &fleet->documents->policies)
+			if (str_equal(policy->pool, pool->name))
+				set_text(item->policy, policy->name);
+	}
+}
+
 static void end_item(struct fleet *fleet)
 {
 	const struct instance_view *item = &fleet->item;
 
+	take_member(fleet);
+	fleet->group[0] = '\0';
 	if (*item->id && (item->owned || *item->service))
 		*vec_push(&fleet->gathering) = *item;
 	fleet->item = (struct instance_view){0};
@@ -118,6 +139,8 @@ void fleet_element(struct fleet *fleet, const char *owner, const char *path, con
 			strcmp(text, "spot") == 0 ? CAPACITY_SPOT : CAPACITY_ON_DEMAND;
 	else if (strcmp(path, "/tagSet/item/key") == 0)
 		set_text(fleet->tag_key, text);
+	else if (strcmp(path, "/tagSet/item/value") == 0 && strcmp(fleet->tag_key, TAG_GROUP) == 0)
+		set_text(fleet->group, text);
 	else if (strcmp(path, "/tagSet/item/value") == 0)
 		take_tag(item, owner, fleet->tag_key, text);
 	else

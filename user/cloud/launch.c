@@ -325,6 +325,10 @@ void cloud_launch(struct cloud *cloud, const struct launch_order *order)
 	_cleanup_text_ struct text body = {0};
 	struct launching *launching;
 
+	if (*order->group) {
+		group_order(cloud, order);
+		return;
+	}
 	if (order->starts.count) {
 		start_order(cloud, order);
 		return;

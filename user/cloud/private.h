@@ -22,6 +22,7 @@
 #define TAG_DECISION "forerun.dev/decision"
 #define TAG_TOKEN "forerun.dev/token"
 #define TAG_SERVICE "forerun.dev/service"
+#define TAG_GROUP "aws:autoscaling:groupName"
 #define TAG_COUNT "forerun.dev/count"
 #define TAG_EPOCH "forerun.dev/epoch"
 #define TAG_PAUSE "forerun.dev/pause"
@@ -71,6 +72,7 @@ enum service {
 	SERVICE_QUOTAS,
 	SERVICE_ELB,
 	SERVICE_SQS,
+	SERVICE_AUTO_SCALING,
 	SERVICES_COUNT
 };
 
@@ -251,6 +253,20 @@ int fleet_response(const char *body, size_t length, struct launch_result *result
 bool is_instance_id(const char *id);
 /* An order that names instances to start (start.c). */
 void start_order(struct cloud *cloud, const struct launch_order *order);
+/* An order that names an Auto Scaling group, and the end of its members (group.c). */
+void group_order(struct cloud *cloud, const struct launch_order *order);
+void group_terminate(struct cloud *cloud, const struct terminate_order *order);
+struct group_view {
+	bool found;
+	uint64_t desired, max;
+	VEC(struct instance_id) members; /* that its number counts: none that is leaving it */
+	struct instance_id item; /* being read */
+	bool item_leaves;
+};
+void group_describe(struct cloud *cloud, const char *name, unsigned flags, call_fn done,
+		    void (*drop)(void *arg), void *arg);
+/* The body of a 2xx. -EBADMSG: no answer of DescribeAutoScalingGroups. */
+int group_read(const char *body, size_t length, struct group_view *view);
 void launch_classify(const struct answer *answer, struct launch_result *result);
 
 /* ---- the fleet (fleet.c) ---- */
@@ -259,6 +275,8 @@ struct fleet {
 	VEC(struct instance_view) gathering, view;
 	bool known; /* view is what EC2 said, once at least */
 	struct instance_view item; /* being read */
+	char group[GROUP_NAME_SIZE]; /* its Auto Scaling group */
+	const struct documents *documents; /* whose NodePools name such groups */
 	char tag_key[128];
 	uint64_t asked_ns;
 	bool asking, again;

@@ -110,8 +110,13 @@ static void ask(struct terminating *terminating)
 
 void cloud_terminate(struct cloud *cloud, const struct terminate_order *order)
 {
-	struct terminating *terminating = calloc(1, sizeof(*terminating));
+	struct terminating *terminating;
 
+	if (*order->group) {
+		group_terminate(cloud, order);
+		return;
+	}
+	terminating = calloc(1, sizeof(*terminating));
 	if (!terminating)
 		abort();
 	terminating->cloud = cloud;

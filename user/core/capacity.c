@@ -63,10 +63,13 @@ void launch_result_free(struct launch_result *result)
 const char *launch_source_text(enum launch_source source)
 {
 	static const char *const names[SOURCE_COUNT] = {
-		[SOURCE_ROOM] = "room",		 [SOURCE_HIBERNATED] = "hibernated",
-		[SOURCE_STOPPED] = "stopped",	 [SOURCE_RESERVED] = "reserved",
-		[SOURCE_SPOT] = "spot",		 [SOURCE_ON_DEMAND] = "on-demand",
-		[SOURCE_GROUP] = "auto-scaling",
+		[SOURCE_ROOM] = "room",
+		[SOURCE_HIBERNATED] = "hibernated",
+		[SOURCE_STOPPED] = "stopped",
+		[SOURCE_RESERVED] = "reserved",
+		[SOURCE_SPOT] = "spot",
+		[SOURCE_ON_DEMAND] = "on-demand",
+		[SOURCE_GROUP] = "auto-scaling-group",
 	};
 
 	return (unsigned)source < SOURCE_COUNT ? names[source] : "unknown";

@@ -8,6 +8,7 @@
 
 #define CLOUD_NAME_SIZE 64
 #define CLOUD_TEXT_SIZE 256
+#define GROUP_NAME_SIZE 256 /* of an Auto Scaling group */
 
 struct subnet {
 	char id[CLOUD_NAME_SIZE];
@@ -101,7 +102,8 @@ struct launched_instance {
 };
 
 /* One CreateFleet call, complete: the same order always makes the same bytes. Or, where it names
- * instances to start, StartInstances and the tags that make them its policy's. */
+ * instances to start, StartInstances and the tags that make them its policy's; or, where it names a
+ * group, SetDesiredCapacity. */
 struct launch_order {
 	char token[64]; /* ClientToken: "fr-<lane>-<number>"; an old journal's: a decision's id */
 	char decision[48];
@@ -117,7 +119,14 @@ struct launch_order {
 	struct key_values tags; /* of instance, volume and fleet */
 	char context[CLOUD_TEXT_SIZE]; /* of the class; "": none */
 	enum reservation_kind reservation; /* of CAPACITY_RESERVED: all its overrides are of one */
+	/* Bought through this Auto Scaling group, "": CreateFleet. Then the overrides only say what
+	 * it may cost at most, and the group is to have so many members altogether. */
+	char group[GROUP_NAME_SIZE];
+	uint32_t desired;
 };
+
+/* UNKNOWN with this code: the group has been told, and the fleet will show what it launches. */
+#define CODE_GROUP_LAUNCHES "GroupLaunches"
 
 enum launch_outcome {
 	LAUNCH_DONE, /* 200: instances and failures say what came of it */
@@ -170,6 +179,8 @@ struct instance_view {
 	uint32_t launch_count; /* tag forerun.dev/count: instances asked for in its call */
 	char class_hash[20], pool_hash[20]; /* tags forerun.dev/class-hash and -pool-hash */
 	bool owned; /* carries our forerun.dev/owner; false: only a host of some service */
+	bool grouped; /* without it, and a member of the Auto Scaling group of a NodePool: then pool
+			 and policy are from the documents, and it is owned */
 	bool pause; /* tag forerun.dev/pause with any value but "false" */
 	char private_address[48];
 	char draining[96]; /* tag forerun.dev/draining: "<reason>@<decision>" */
@@ -191,6 +202,7 @@ struct terminate_order {
 	char decision[48];
 	uint32_t number; /* of one decision there may be several */
 	VEC(struct launched_instance) instances;
+	char group[GROUP_NAME_SIZE]; /* they are members of it, and it shrinks by them; "": none */
 };
 struct terminate_result {
 	char decision[48];

@@ -369,6 +369,22 @@ void order_worst(struct core *core, struct open_order *open);
 void open_order_free(struct open_order *open);
 void order_add(struct core *core, struct open_order *open);
 bool order_is_of(const struct open_order *open, const struct instance *instance);
+
+/* ---- bought through an Auto Scaling group (group.c) ---- */
+
+void group_order_fill(const struct core *core, struct open_order *open, const struct lane *lane);
+void group_dry_run_fill(const struct core *core, const struct policy_state *policy,
+			struct launch_order *order);
+uint32_t group_order_coming(const struct open_order *open);
+/* The group has been told, and had its time: what it launches later is found as its member. */
+bool group_order_late(const struct core *core, const struct open_order *open, uint64_t asked_ns);
+bool group_is_new(const struct instance *instance); /* of no decision yet */
+void group_take(struct core *core, const struct open_order *open, struct instance *instance,
+		uint64_t sent_ns);
+/* A group is told one thing at a time: it grows, or it shrinks. */
+bool group_grows(const struct instance *instance);
+bool group_shrinks(const struct core *core, const struct lane *lane);
+void group_of_retirement(const struct core *core, struct open_retirement *open);
 const char *order_action(const struct open_order *open);
 void order_start_tags(struct core *core, struct launch_order *order);
 void starts_stored(struct core *core);

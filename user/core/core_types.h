@@ -330,6 +330,7 @@ struct instance {
 	uint32_t stop_tries;
 	bool prepared; /* its first boot for a warm pool is over */
 	bool claimed; /* an open order starts it */
+	bool grouped; /* a member of its pool's Auto Scaling group */
 	bool seen, serving, terminating, gone;
 	bool vanished; /* gone only because it was not shown; it may come back */
 };

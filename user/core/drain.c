@@ -404,7 +404,7 @@ static bool is_ready(struct core *core, const struct drain *drain, struct moment
 		     char why[CLOUD_TEXT_SIZE])
 {
 	return drain->state == DRAIN_DRAINING && !drain->refused && drain->instance->seen &&
-	       drain_over(core, drain, now, why);
+	       !group_grows(drain->instance) && drain_over(core, drain, now, why);
 }
 
 static void tell_over(struct core *core, const struct drain *drain, const char *why,
@@ -419,10 +419,11 @@ static void tell_over(struct core *core, const struct drain *drain, const char *
 			    "%s has drained for %.1f s: %s", drain->instance->id, seconds, why);
 }
 
-/* Those of one decision that are ready are one call. */
+/* Those of one decision that are ready are one call; members of a group are one of their own. */
 static void terminate(struct core *core, const char *decision, struct moment now)
 {
 	struct open_retirement *open = retirement_new(core, decision);
+	const struct instance *first = NULL;
 	char why[CLOUD_TEXT_SIZE];
 
 	if (!open)
@@ -431,8 +432,10 @@ static void terminate(struct core *core, const char *decision, struct moment now
 		struct drain *drain = *it;
 
 		if (strcmp(drain->decision, open->order.decision) != 0 ||
+		    (first && first->grouped != drain->instance->grouped) ||
 		    !is_ready(core, drain, now, why))
 			continue;
+		first = first ?: drain->instance;
 		tell_over(core, drain, why, now);
 		be(drain, DRAIN_TERMINATING, now);
 		retirement_add(open, drain->instance);

@@ -23,6 +23,7 @@ void dry_run(struct core *core, struct policy_state *policy, const struct launch
 	vec_for_each (override, &plan->overrides)
 		*vec_push(&order.overrides) = *override;
 	order_tags(core, &order);
+	group_dry_run_fill(core, policy, &order);
 	core->totals.dry_runs++;
 	core->effects.launch(core->effects.arg, &order);
 	launch_order_free(&order);

@@ -326,6 +326,7 @@ static void see_instance(struct core *core, const struct instance_view *view, ui
 			return;
 	}
 	instance->view = core->views;
+	instance->grouped = view->grouped;
 	instance->missing_ns = 0;
 	if (instance->vanished && !over)
 		instance_back(core, instance, now);

@@ -164,6 +164,10 @@ int journal_order(struct core *core, const struct open_order *open, uint32_t att
 		line_add_text(line, "context", order->context);
 	if (order->reservation)
 		line_add_number(line, "reservation", order->reservation);
+	if (*order->group) {
+		line_add_text(line, "group", order->group);
+		line_add_number(line, "desired", order->desired);
+	}
 	text_add(line, ",\"overrides\":[");
 	for (size_t i = 0; i < order->overrides.count; i++) {
 		if (i)

@@ -25,7 +25,11 @@ static bool worth_telling(uint32_t tries)
 static void tell_call(struct core *core, struct record *record, const struct open_order *open,
 		      const struct launch_result *result, struct moment now)
 {
-	if (result->sent_ns && open->order.starts.count)
+	if (result->sent_ns && *open->order.group)
+		record_step(core, record, moment_at(now, result->sent_ns),
+			    "SetDesiredCapacity on the wire: %u of %.80s, token %s, try %u",
+			    open->order.desired, open->order.group, open->order.token, open->tries);
+	else if (result->sent_ns && open->order.starts.count)
 		record_step(core, record, moment_at(now, result->sent_ns),
 			    "StartInstances on the wire: %u of the warm pool, token %s, try %u",
 			    open->order.count, open->order.token, open->tries);
@@ -216,6 +220,12 @@ static bool number_is_used(const struct launch_result *result)
 	return result->outcome == LAUNCH_DONE;
 }
 
+/* What EC2 shows with the number in its tags: of a group's members none. */
+static uint32_t tagged_of(const struct open_order *open, uint32_t launched)
+{
+	return *open->order.group ? 0 : launched;
+}
+
 static void attempt_if_due(struct core *core, struct record *record, struct moment now)
 {
 	if (record && record->retry && (record->when_free || record->retry_ns <= now.mono_ns))
@@ -229,7 +239,7 @@ static void order_done(struct core *core, struct open_order *open, struct record
 	uint32_t missing = open->order.count - MIN(open->order.count, launched);
 
 	if (number_is_used(result) || open->order.starts.count)
-		lane_ended(core, open->lane, open->order.sequence, launched, now);
+		lane_ended(core, open->lane, open->order.sequence, tagged_of(open, launched), now);
 	vec_for_each (instance, &result->instances)
 		take_instance(core, open, instance, result->sent_ns, now);
 	core->totals.instances_launched += launched;
@@ -237,7 +247,10 @@ static void order_done(struct core *core, struct open_order *open, struct record
 	if (record) {
 		record->decision.launched += launched;
 		remember_failures(core, record, open, result, now);
-		if (missing && worth_another_attempt(open, result))
+		if (missing && *open->order.group)
+			drop_rest(core, record, missing,
+				  "the group launches it yet; the policy decides anew", now);
+		else if (missing && worth_another_attempt(open, result))
 			record_retry(core, record,
 				     now.mono_ns + (result->throttled && !launched
 							    ? backoff_after(open->order.token, 1)
@@ -308,11 +321,17 @@ static void ask_later(struct core *core, struct open_order *open, struct record 
 		      const struct launch_result *result, struct moment now)
 {
 	uint64_t wait_ns = backoff_after(open->order.token, open->tries);
+	bool launches = strcmp(result->error_code, CODE_GROUP_LAUNCHES) == 0;
 
 	open->retry_ns = now.mono_ns + wait_ns;
 	core->totals.throttles += result->throttled;
 	if (!worth_telling(open->tries))
 		return;
+	if (launches) {
+		record_step(core, record, moment_at(now, result->done_ns), "%s",
+			    result->error_text);
+		return;
+	}
 	record_step(core, record, moment_at(now, result->done_ns),
 		    "%s (%s: %.120s), the same order again in %.1f s",
 		    result->throttled ? "EC2 throttles"
@@ -349,7 +368,7 @@ static bool answer_is_of_another(const struct core *core, const struct open_orde
 static bool number_is_taken(const struct core *core, const struct open_order *open,
 			    const struct launch_result *result)
 {
-	if (open->order.starts.count)
+	if (open->order.starts.count || *open->order.group)
 		return false;
 	return (result->outcome == LAUNCH_REFUSED && code_is_taken(open, result->error_code)) ||
 	       (result->outcome == LAUNCH_DONE && answer_is_of_another(core, open, result));
@@ -451,7 +470,7 @@ void order_replay_result(struct core *core, const struct launch_result *result, 
 	if (taken)
 		lane_taken(core, open->lane, open->order.sequence, then);
 	else if (number_is_used(result) || open->order.starts.count)
-		lane_ended(core, open->lane, open->order.sequence, launched, then);
+		lane_ended(core, open->lane, open->order.sequence, tagged_of(open, launched), then);
 	if (taken)
 		launched = 0;
 	else
@@ -465,7 +484,7 @@ void order_replay_result(struct core *core, const struct launch_result *result, 
 				     : launch_code_is_no_capacity(result->error_code);
 
 		record->decision.launched += launched;
-		if (!again)
+		if (!again || *open->order.group)
 			record->decision.failed += missing;
 		fail_offers(record, open, result);
 	}

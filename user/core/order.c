@@ -116,6 +116,7 @@ static struct open_order *order_make(struct core *core, const struct record *rec
 	warm_templates(core, order);
 	order_tags(core, order);
 	order_context(core, order);
+	group_order_fill(core, open, record->lane);
 	open->vcpus_worst = plan->vcpus_worst;
 	open->memory_mib_worst = plan->memory_mib_worst;
 	open->usd_worst = plan->usd_worst;
@@ -147,6 +148,8 @@ void open_order_free(struct open_order *open)
 
 const char *order_action(const struct open_order *open)
 {
+	if (*open->order.group)
+		return "SetDesiredCapacity";
 	return open->order.starts.count ? "StartInstances" : "CreateFleet";
 }
 
@@ -230,6 +233,8 @@ uint32_t order_coming(const struct open_order *open)
 {
 	uint32_t known = 0;
 
+	if (*open->order.group)
+		return group_order_coming(open);
 	vec_for_each (it, &open->lane->instances)
 		known += order_is_of(open, *it);
 	return open->order.count - MIN(open->order.count, known);

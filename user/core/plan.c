@@ -439,7 +439,9 @@ static void plan_fleet(struct core *core, const struct policy_state *policy, uin
 	}
 	plan_room(core, policy, wanted, record, now, plan, limits, size);
 	plan->later = plan->count ? plan->later : 0;
-	plan->sources[source_of_fleet(plan->capacity_type)].count = plan->count;
+	plan->sources[policy->pool->pool->auto_scaling_group ? SOURCE_GROUP
+							     : source_of_fleet(plan->capacity_type)]
+		.count = plan->count;
 	if (plan->capacity_type == CAPACITY_SPOT)
 		plan->sources[SOURCE_ON_DEMAND].count = plan->later;
 }

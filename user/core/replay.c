@@ -206,6 +206,8 @@ static int replay_order(struct core *core, const cJSON *json, char reason[160])
 	set_text(open->order.context, text_of(json, "context"));
 	open->order.reservation =
 		(enum reservation_kind)count_of(json, "reservation", RESERVATION_INTERRUPTIBLE);
+	set_text(open->order.group, text_of(json, "group"));
+	open->order.desired = (uint32_t)count_of(json, "desired", UINT32_MAX);
 	open->order.count = (uint32_t)count_of(json, "count", INSTANCES_MAX);
 	replay_overrides(&open->order, cJSON_GetObjectItemCaseSensitive(json, "overrides"));
 	replay_tags(&open->order, cJSON_GetObjectItemCaseSensitive(json, "tags"));

@@ -108,6 +108,7 @@ static void retirement_ask(struct core *core, struct open_retirement *open, stru
 {
 	open->retry_ns = now.mono_ns + 120 * NS_PER_S;
 	open->tries++;
+	group_of_retirement(core, open);
 	core->effects.terminate(core->effects.arg, &open->order);
 }
 

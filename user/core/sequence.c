@@ -382,6 +382,12 @@ enum lane_state lane_state(const struct core *core, const struct lane *lane, str
 			 lane->orders.at[0]->order.token);
 		return LANE_BUSY;
 	}
+	if (group_shrinks(core, lane)) {
+		snprintf(why, size,
+			 "the Auto Scaling group is being made smaller: what is wanted more is "
+			 "ordered after it");
+		return LANE_BUSY;
+	}
 	if (has_gap(lane)) {
 		say_gap(core, lane, now, why, size);
 		return LANE_HELD;

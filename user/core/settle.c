@@ -13,7 +13,9 @@ static void settle_one(struct core *core, struct open_order *open, struct moment
 	set_text(result.token, open->order.token);
 	set_text(result.error_code, SETTLED_BY_TAGS);
 	vec_for_each (it, &open->lane->instances)
-		if (order_is_of(open, *it)) {
+		if (*open->order.group
+			    ? result.instances.count < open->order.count && group_is_new(*it)
+			    : order_is_of(open, *it)) {
 			struct launched_instance *launched = vec_push(&result.instances);
 
 			set_text(launched->id, (*it)->id);
@@ -21,8 +23,9 @@ static void settle_one(struct core *core, struct open_order *open, struct moment
 			set_text(launched->zone, (*it)->zone);
 		}
 	journal_result(core, &result, now);
-	record_step(core, record, now, "found by their tags: %zu of %u of CreateFleet %s",
-		    result.instances.count, open->order.count, open->order.token);
+	record_step(core, record, now, "found by their %s: %zu of %u of %s %s",
+		    *open->order.group ? "group" : "tags", result.instances.count,
+		    open->order.count, order_action(open), open->order.token);
 	order_over(core, open, &result, now);
 	launch_result_free(&result);
 }
@@ -58,7 +61,7 @@ void orders_settle(struct core *core, uint64_t asked_ns, struct moment now)
 		if (shown_as_another(open))
 			settle_lost(core, open, now);
 		else if (open->uncertain_ns &&
-			 (order_coming(open) == 0 ||
+			 (order_coming(open) == 0 || group_order_late(core, open, asked_ns) ||
 			  (open->settle_by_tags &&
 			   asked_ns > open->uncertain_ns + visible_within(core))))
 			settle_one(core, open, now);

@@ -209,9 +209,8 @@ bool choose_capacity_type(struct core *core, const struct policy_state *policy,
 	const struct class_state *class = pool->class;
 	bool spot = !policy->policy->on_demand && has_offers(policy, record, CAPACITY_SPOT);
 	bool on_demand = has_offers(policy, record, CAPACITY_ON_DEMAND);
-	struct source_choice *of_spot = choice(plan, pool, SOURCE_SPOT);
+	struct source_choice *of_spot = &plan->sources[SOURCE_SPOT];
 
-	choice(plan, pool, SOURCE_ON_DEMAND);
 	if (!class || !class->ready) {
 		plan_hold(plan, "class", BRAKE_COUNT, "EC2NodeClass %s is not ready: %s",
 			  pool->pool->node_class ? pool->pool->node_class : "?",
@@ -219,13 +218,17 @@ bool choose_capacity_type(struct core *core, const struct policy_state *policy,
 		return false;
 	}
 	if (pool->pool->auto_scaling_group) {
-		plan_hold(
-			plan, "group", BRAKE_COUNT,
-			"NodePool %s is to be bought through the Auto Scaling group %.80s: forerun "
-			"buys with CreateFleet and its own warm pool; take the annotation away",
-			pool->pool->name, pool->pool->auto_scaling_group);
-		return false;
+		if (!spot && !on_demand) {
+			hold_nothing_to_buy(core, policy, plan);
+			return false;
+		}
+		/* The group chooses; what it may cost at most is reckoned with the dearer kind. */
+		choice(plan, pool, SOURCE_GROUP);
+		plan->capacity_type = on_demand ? CAPACITY_ON_DEMAND : CAPACITY_SPOT;
+		return true;
 	}
+	choice(plan, pool, SOURCE_SPOT);
+	choice(plan, pool, SOURCE_ON_DEMAND);
 	if (policy->policy->on_demand)
 		set_text(of_spot->why, "it is to be on demand");
 	else if (!spot)

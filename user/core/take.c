@@ -57,6 +57,10 @@ void take_instance(struct core *core, const struct open_order *open,
 	}
 	if (!instance->launched_wall_ns)
 		instance->launched_wall_ns = now.wall_ns;
+	if (*open->order.group) {
+		group_take(core, open, instance, sent_ns);
+		return;
+	}
 	if (open->order.starts.count) {
 		take_started(core, open, instance, sent_ns, now);
 		return;

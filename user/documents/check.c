@@ -195,6 +195,59 @@ static void check_windows(const struct node_class *node_class, const struct pool
 		   node_class->origin.column, text);
 }
 
+/* An Auto Scaling group has one number, and its members do not say whose they are: it is one
+ * NodePool's and one policy's. */
+static void check_group_policies(const struct documents *documents, const struct pool *pool,
+				 struct problems *problems)
+{
+	const struct policy *first = NULL;
+
+	vec_for_each (policy, &documents->policies) {
+		_cleanup_free_ char *text = NULL;
+
+		if (!str_equal(policy->pool, pool->name))
+			continue;
+		if (first) {
+			text = str_printf(
+				"NodePool \"%s\" is bought through an Auto Scaling group "
+				"and is scaled by HorizontalPodAutoscaler \"%s\" already, "
+				"expected one alone",
+				pool->name, first->name);
+			problem_of(problems, &policy->origin, policy->pool_line,
+				   policy->pool_column, text);
+		}
+		first = first ?: policy;
+	}
+}
+
+static void check_group(const struct documents *documents, const struct pool *pool,
+			struct problems *problems)
+{
+	const char *beside = pool->warm.size	      ? "forerun.dev/warm-pool"
+			     : pool->spot_share.given ? "forerun.dev/spot-share"
+			     : pool->replicas >= 0    ? "spec.replicas"
+						      : NULL;
+	_cleanup_free_ char *text = NULL;
+
+	if (!pool->auto_scaling_group)
+		return;
+	check_group_policies(documents, pool, problems);
+	vec_for_each (other, &documents->pools) {
+		if (other == pool)
+			break;
+		if (str_equal(other->auto_scaling_group, pool->auto_scaling_group))
+			text = str_printf("Auto Scaling group \"%s\" is NodePool \"%s\"'s already, "
+					  "expected one for each",
+					  pool->auto_scaling_group, other->name);
+	}
+	if (!text && beside)
+		text = str_printf("%s beside forerun.dev/auto-scaling-group: that is the group's "
+				  "own business, expected one of the two",
+				  beside);
+	if (text)
+		problem_of(problems, &pool->origin, pool->origin.line, pool->origin.column, text);
+}
+
 static void check_pools(const struct documents *documents, struct problems *problems)
 {
 	struct map used = {0};
@@ -205,6 +258,7 @@ static void check_pools(const struct documents *documents, struct problems *prob
 		check_pool(documents, pool, map_get(&used, hash_text(pool->name)) != NULL,
 			   problems);
 		check_windows(documents_class(documents, pool->node_class), pool, problems);
+		check_group(documents, pool, problems);
 	}
 	map_free(&used);
 }
