@@ -68,7 +68,7 @@ bool group_is_new(const struct instance *instance)
 	return is_member(instance) && !*instance->decision;
 }
 
-void group_take(struct core *core, const struct open_order *open, struct instance *instance,
+void group_claim(struct core *core, const struct open_order *open, struct instance *instance,
 		uint64_t sent_ns)
 {
 	set_text(instance->decision, open->order.decision);

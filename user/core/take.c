@@ -58,7 +58,7 @@ void take_instance(struct core *core, const struct open_order *open,
 	if (!instance->launched_wall_ns)
 		instance->launched_wall_ns = now.wall_ns;
 	if (*open->order.group) {
-		group_take(core, open, instance, sent_ns);
+		group_claim(core, open, instance, sent_ns);
 		return;
 	}
 	if (open->order.starts.count) {
