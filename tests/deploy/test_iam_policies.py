@@ -18,6 +18,7 @@ VALUES = {"REGION": "us-east-1", "ACCOUNT": ACCOUNT, "NAME": "default", "ROLE": 
           "PROFILE": "forerun-test-node", "TABLE": "forerun"}
 CORE = load("core", **VALUES)
 AGENT = load("agent", **VALUES)
+GROUP = load("auto-scaling-group", GROUP="web", **VALUES)
 
 
 DISK = "amiFamily: AL2023\n  blockDeviceMappings: [{deviceName: /dev/xvda, ebs: {snapshotID: snap-0123456789abcdef0}}]"
@@ -170,7 +171,7 @@ def reference():
     return json.loads((pathlib.Path(cfnlint.__file__).parent / "data/AdditionalSpecs/Policies.json").read_text())
 
 
-@pytest.mark.parametrize("policy", [CORE, AGENT], ids=["core", "agent"])
+@pytest.mark.parametrize("policy", [CORE, AGENT, GROUP], ids=["core", "agent", "group"])
 def test_each_action_is_checked_on_that_kind_of_resource(policy):
     """A pair that AWS never checks would allow nothing and look as if it did."""
     known = reference()
@@ -299,6 +300,6 @@ def test_an_attack_with_an_agent_s_role_is_refused(action, resource):
     assert not decide(AGENT, Request(action, resource, context))[0]
 
 
-@pytest.mark.parametrize("name", ["core", "agent"])
-def test_placeholders_are_those_that_are_documented(name):
-    assert placeholders(name) <= set(VALUES)
+@pytest.mark.parametrize("name, more", [("core", ()), ("agent", ()), ("auto-scaling-group", ("GROUP",))], ids=["core", "agent", "group"])
+def test_placeholders_are_those_that_are_documented(name, more):
+    assert placeholders(name) <= {*VALUES, *more}

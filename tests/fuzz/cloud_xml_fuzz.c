@@ -42,6 +42,15 @@ static void read_types(const char *body, size_t length)
 	xml_read(body, length, on_type, &reader, root);
 }
 
+static void read_group(const char *body, size_t length)
+{
+	struct group_view view = {0};
+
+	if (group_read(body, length, &view) == 0 && view.members.count > length / 9)
+		abort(); /* "</member>" */
+	vec_free(&view.members);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct answer answer = {0};
@@ -51,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!size)
 		return 0;
 	body = strndup((const char *)data + 1, size - 1);
-	switch (data[0] % 4) {
+	switch (data[0] % 8) {
 	case 0:
 		read_fleet(body, strlen(body));
 		break;
@@ -62,6 +71,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 2:
 		read_types(body, strlen(body));
+		break;
+	case 4:
+		read_group(body, strlen(body));
 		break;
 	default:
 		if (credentials_parse_sts(body, strlen(body), &credentials) == 0)

@@ -220,6 +220,64 @@ static void waits_grow_and_stay_below_their_most(void **state)
 			    MIN(NS_PER_S << MIN(tries, 16U), 20 * NS_PER_S));
 }
 
+#define GROUP_ANSWER(text)                                                                 \
+	"<DescribeAutoScalingGroupsResponse><DescribeAutoScalingGroupsResult><"            \
+	"AutoScalingGroups>" text "</AutoScalingGroups></DescribeAutoScalingGroupsResult>" \
+	"</DescribeAutoScalingGroupsResponse>"
+#define GROUP_MEMBER(id, is)                                                             \
+	"<member><InstanceId>" id "</InstanceId><LifecycleState>" is "</LifecycleState>" \
+	"</member>"
+
+static void a_group_is_its_number_and_its_members(void **state)
+{
+	static const char BODY[] = GROUP_ANSWER(
+		"<member><MaxSize>5</MaxSize><DesiredCapacity>3</"
+		"DesiredCapacity><Instances>" GROUP_MEMBER("i-1", "InService")
+			GROUP_MEMBER("i-2", "Terminating:Wait")
+				GROUP_MEMBER("i-3", "Pending:Proceed")
+					GROUP_MEMBER("i-4", "Standby") "</Instances></member>");
+	struct group_view view = {0};
+
+	(void)state;
+	assert_int_equal(group_read(BODY, strlen(BODY), &view), 0);
+	assert_true(view.found);
+	assert_int_equal(view.desired, 3);
+	assert_int_equal(view.max, 5);
+	assert_int_equal(view.members.count, 2);
+	assert_string_equal(view.members.at[0].id, "i-1");
+	assert_string_equal(view.members.at[1].id, "i-3");
+	vec_free(&view.members);
+}
+
+/* What is no number lets nothing grow. */
+static void what_is_no_group_is_not_one(void **state)
+{
+	static const struct {
+		const char *body;
+		int error;
+	} CASES[] = {
+		{"", -EBADMSG},
+		{"<DescribeAutoScalingGroupsResponse>", -EBADMSG},
+		{"<ErrorResponse><MaxSize>5</MaxSize></ErrorResponse>", -EBADMSG},
+		{GROUP_ANSWER(""), 0},
+		{GROUP_ANSWER("<member><MaxSize>-1</MaxSize>"
+			      "<DesiredCapacity>99999999999999999999</DesiredCapacity></member>"),
+		 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(CASES); i++) {
+		struct group_view view = {0};
+
+		assert_int_equal(group_read(CASES[i].body, strlen(CASES[i].body), &view),
+				 CASES[i].error);
+		assert_int_equal(view.max, 0);
+		assert_int_equal(view.desired, 0);
+		assert_int_equal(view.members.count, 0);
+		vec_free(&view.members);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -232,6 +290,8 @@ int main(void)
 		cmocka_unit_test(endpoints_follow_region_and_partition),
 		cmocka_unit_test(the_environment_overrides_endpoints),
 		cmocka_unit_test(waits_grow_and_stay_below_their_most),
+		cmocka_unit_test(a_group_is_its_number_and_its_members),
+		cmocka_unit_test(what_is_no_group_is_not_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

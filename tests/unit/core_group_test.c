@@ -275,6 +275,45 @@ static void one_that_ends_is_replaced_by_the_group(void **state)
 	world_free(&world);
 }
 
+/* Too old and of another image: the group decides how they look and when they go. */
+static void its_members_are_not_given_back(void **state)
+{
+	struct world world;
+	struct giving_totals giving;
+	const struct subnet subnets[] = {{"subnet-a", "us-east-1a", 200}};
+	struct launch_template templates[] = {
+		{ARCH_AMD64, CAPACITY_SPOT, "forerun-web-spot", ""},
+		{ARCH_AMD64, CAPACITY_ON_DEMAND, "forerun-web-od", ""}};
+	const struct class_view view = {.name = "web",
+					.ready = true,
+					.subnets = subnets,
+					.subnets_count = ARRAY_SIZE(subnets),
+					.templates = templates,
+					.templates_count = ARRAY_SIZE(templates)};
+
+	(void)state;
+	group_init(&world, 10);
+	world.documents.pools.at[0].expire_after_s = 120;
+	world_start(&world);
+	world_queue(&world, 25);
+	seconds(&world, 60, CAPACITY_ANY);
+	vec_for_each (it, &world.instances)
+		snprintf(it->view.image_id, sizeof(it->view.image_id), "ami-1");
+	for (size_t i = 0; i < ARRAY_SIZE(templates); i++)
+		snprintf(templates[i].image_id, sizeof(templates[i].image_id), "ami-2");
+	core_class(world.core, &view);
+	seconds(&world, 300, CAPACITY_ANY);
+	core_giving(world.core, &giving);
+	assert_int_equal(giving.pools_count, 1);
+	assert_int_equal(giving.pools[0].drifted, 0);
+	assert_true(giving.pools[0].held[HOLD_BLOCKED] >= 2);
+	assert_non_null(strstr(giving.pools[0].holds[HOLD_BLOCKED], "the group's own business"));
+	assert_int_equal(ec2_group_members(&world), 2);
+	assert_int_equal(world.group_sets, 1);
+	assert_int_equal(world.terminate_calls, 0);
+	world_free(&world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +328,7 @@ int main(void)
 		cmocka_unit_test(a_late_call_of_before_sets_nothing_back),
 		cmocka_unit_test(what_somebody_else_adds_counts_and_is_given_back),
 		cmocka_unit_test(one_that_ends_is_replaced_by_the_group),
+		cmocka_unit_test(its_members_are_not_given_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -380,7 +380,7 @@ uint32_t group_order_coming(const struct open_order *open);
 bool group_order_late(const struct core *core, const struct open_order *open, uint64_t asked_ns);
 bool group_is_new(const struct instance *instance); /* of no decision yet */
 void group_claim(struct core *core, const struct open_order *open, struct instance *instance,
-		uint64_t sent_ns);
+		 uint64_t sent_ns);
 /* A group is told one thing at a time: it grows, or it shrinks. */
 bool group_grows(const struct instance *instance);
 bool group_shrinks(const struct core *core, const struct lane *lane);

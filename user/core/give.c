@@ -12,6 +12,9 @@
 #define LOOK_EVERY_NS (10 * NS_PER_S)
 
 static const char DO_NOT_DISRUPT[] = "karpenter.sh/do-not-disrupt";
+/* It launches from a template, at prices and by rules of its own. */
+static const char GROUP_DECIDES[] =
+	"what its Auto Scaling group launches and replaces is the group's own business";
 
 /* ---- offerings ---- */
 
@@ -230,11 +233,14 @@ static void see(struct look *look, struct instance *instance)
 				     instance->capacity_type);
 	if (says_true(&pool->pool->annotations))
 		node->blocked = "NodePool has karpenter.sh/do-not-disrupt: \"true\"";
-	see_drift(look, instance, pool, node);
+	if (!pool->pool->auto_scaling_group)
+		see_drift(look, instance, pool, node);
 	if (policy)
 		see_replica(look, policy, node);
 	else
 		see_idle(look, instance, node);
+	if (pool->pool->auto_scaling_group)
+		node->blocked = GROUP_DECIDES;
 }
 
 /* ---- the world: a replica that goes is one more of the same ---- */

@@ -69,7 +69,7 @@ bool group_is_new(const struct instance *instance)
 }
 
 void group_claim(struct core *core, const struct open_order *open, struct instance *instance,
-		uint64_t sent_ns)
+		 uint64_t sent_ns)
 {
 	set_text(instance->decision, open->order.decision);
 	set_text(instance->token, open->order.token);

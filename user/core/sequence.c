@@ -292,13 +292,14 @@ static bool wait_over(const struct core *core, struct lane *lane, uint64_t asked
 	return true;
 }
 
-/* Instances whose tokens say nothing of a sequence, and no other word of it. */
+/* Instances whose tokens say nothing of a sequence, and no other word of it. Members of a group are
+ * no launch of ours to know the history of. */
 static bool is_blind(const struct core *core, const struct lane *lane)
 {
 	if (!core->leads || lane->known || lane->next > 1 || lane->orders.count)
 		return false;
 	vec_for_each (it, &lane->instances)
-		if (!(*it)->gone)
+		if (!(*it)->gone && !(*it)->grouped)
 			return true;
 	return false;
 }
