@@ -314,6 +314,33 @@ static void its_members_are_not_given_back(void **state)
 	world_free(&world);
 }
 
+/* Asked for again before EC2 has shown whose member it is: it still goes by the group's call. */
+static void after_a_restart_it_still_goes_by_the_groups_call(void **state)
+{
+	struct world world;
+
+	(void)state;
+	group_new(&world, 10);
+	world_queue(&world, 45);
+	seconds(&world, 60, CAPACITY_ANY);
+	world_queue(&world, 15);
+	for (unsigned i = 0; i < 300 && !world.terminating.count; i++) {
+		world_run(&world, NS_PER_S);
+		world_describe(&world);
+	}
+	assert_int_equal(world.terminating.count, 1);
+	assert_string_equal(world.terminating.at[0].group, "web-asg");
+	world_crash(&world);
+	world_restart(&world);
+	assert_int_equal(world.terminating.count, 1);
+	assert_string_equal(world.terminating.at[0].group, "web-asg");
+	seconds(&world, 60, CAPACITY_ANY);
+	assert_int_equal(world.group_desired, 1);
+	assert_int_equal(ec2_group_members(&world), 1);
+	assert_int_equal(world.group_sets, 1);
+	world_free(&world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -329,6 +356,7 @@ int main(void)
 		cmocka_unit_test(what_somebody_else_adds_counts_and_is_given_back),
 		cmocka_unit_test(one_that_ends_is_replaced_by_the_group),
 		cmocka_unit_test(its_members_are_not_given_back),
+		cmocka_unit_test(after_a_restart_it_still_goes_by_the_groups_call),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,13 +100,14 @@ bool group_shrinks(const struct core *core, const struct lane *lane)
 		vec_for_each (it, &(*open)->order.instances) {
 			const struct instance *instance = instance_find(core, it->id);
 
-			if (instance && instance->grouped && instance->lane == lane)
+			if (*(*open)->order.group && instance && instance->lane == lane)
 				return true;
 		}
 	return false;
 }
 
-/* All of one call are of one kind (is_ready()). */
+/* All of one call are of one kind (is_ready()). It is kept with the call: asked for again after a
+ * restart, it is not known yet whose members they are. */
 void group_of_retirement(const struct core *core, struct open_retirement *open)
 {
 	open->order.group[0] = '\0';

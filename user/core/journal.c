@@ -249,6 +249,8 @@ int journal_terminate(struct core *core, const struct terminate_order *order, st
 
 	line_add_text(line, "decision", order->decision);
 	line_add_count(line, "number", order->number);
+	if (*order->group)
+		line_add_text(line, "group", order->group);
 	add_instances(line, order->instances.at, order->instances.count);
 	return line_write(core, true);
 }

@@ -285,6 +285,7 @@ static int replay_terminate(struct core *core, const cJSON *json, char reason[16
 	if (!open)
 		return -ENOMEM;
 	set_text(open->order.decision, text_of(json, "decision"));
+	set_text(open->order.group, text_of(json, "group"));
 	cJSON_ArrayForEach (it, cJSON_GetObjectItemCaseSensitive(json, "instances")) {
 		struct launched_instance *instance = vec_push(&open->order.instances);
 

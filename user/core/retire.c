@@ -108,7 +108,6 @@ static void retirement_ask(struct core *core, struct open_retirement *open, stru
 {
 	open->retry_ns = now.mono_ns + 120 * NS_PER_S;
 	open->tries++;
-	group_of_retirement(core, open);
 	core->effects.terminate(core->effects.arg, &open->order);
 }
 
@@ -135,8 +134,10 @@ void retirement_add(struct open_retirement *open, const struct instance *instanc
 int retirement_go(struct core *core, struct open_retirement *open, struct moment now)
 {
 	struct record *record = record_find(core, open->order.decision);
-	int r = journal_terminate(core, &open->order, now);
+	int r;
 
+	group_of_retirement(core, open);
+	r = journal_terminate(core, &open->order, now);
 	if (r < 0) {
 		open_retirement_free(open);
 		return r;
