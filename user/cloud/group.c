@@ -24,24 +24,30 @@ static void on_member(struct group_view *view, const char *path, const char *tex
 	}
 }
 
+static uint64_t number_of(const char *text)
+{
+	uint64_t number;
+
+	return parse_u64(text, &number) < 0 ? 0 : number;
+}
+
 static void on_element(void *arg, const char *path, const char *text)
 {
 	static const char prefix[] = "DescribeAutoScalingGroupsResult/AutoScalingGroups/member";
 	static const char members[] = "/Instances/member";
 	struct group_view *view = arg;
-	uint64_t *number;
 
 	if (!str_starts(path, prefix))
 		return;
 	path += sizeof(prefix) - 1;
-	number = strcmp(path, "/DesiredCapacity") == 0 ? &view->desired
-		 : strcmp(path, "/MaxSize") == 0       ? &view->max
-						       : NULL;
-	if (number && parse_u64(text, number) < 0)
-		*number = 0;
-	view->found |= number == &view->max;
-	if (str_starts(path, members))
+	if (strcmp(path, "/DesiredCapacity") == 0) {
+		view->desired = number_of(text);
+	} else if (strcmp(path, "/MaxSize") == 0) {
+		view->max = number_of(text);
+		view->found = true;
+	} else if (str_starts(path, members)) {
 		on_member(view, path + sizeof(members) - 1, text);
+	}
 }
 
 int group_read(const char *body, size_t length, struct group_view *view)
