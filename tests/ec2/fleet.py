@@ -298,11 +298,12 @@ def matches_tags(entry, filters):
 
 
 def instance_xml(entry, state):
+    """Without its image: what a launch template says is moto's, and an image that is none of the class would be drift."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(entry["launched"]))
     tags = "".join(f"<item><key>{escape(k)}</key><value>{escape(v)}</value></item>" for k, v in entry["tags"].items())
     lifecycle = "<instanceLifecycle>spot</instanceLifecycle>" if entry["capacity_type"] == "spot" else ""
     return (f"<item><reservationId>r-{entry['id'][2:]}</reservationId><ownerId>123456789012</ownerId><instancesSet><item>"
-            f"<instanceId>{entry['id']}</instanceId><imageId>ami-0</imageId>"
+            f"<instanceId>{entry['id']}</instanceId>"
             f"<instanceState><code>{STATE_CODES[state]}</code><name>{state}</name></instanceState>"
             f"<instanceType>{entry['type']}</instanceType><launchTime>{stamp}</launchTime>"
             f"<placement><availabilityZone>{entry['zone']}</availabilityZone></placement>"

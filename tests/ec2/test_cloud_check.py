@@ -79,7 +79,7 @@ def test_a_role_stands_for_its_profile(cloud, ec2_world):
 
 def test_requirements_that_leave_nothing_are_told(cloud, tmp_path):
     problems = check(cloud(zones="us-east-1q"))
-    assert problems == [{"where": f"{tmp_path}/config/pool.yaml:10:7", "text": "the requirements of NodePool web leave no "
+    assert problems == [{"where": f"{tmp_path}/config/pool.yaml:11:7", "text": "the requirements of NodePool web leave no "
                          "instance type in us-east-1, expected at least one"}]
 
 
