@@ -7,7 +7,7 @@
 
 #include "core/capacity.h"
 #include "plan/disrupt.h"
-#include "wire/notice.h"
+#include "wire/wire.h"
 
 struct core;
 struct decision;
